@@ -1,0 +1,210 @@
+//! A call: one paid attempt at a step, from the decision that allowed it to what came of it and what was said later.
+//! Everything counted anywhere is a pure function of this record (`contribution`), so a late or amended truth is
+//! applied by taking the old contribution away and adding the new one.
+
+use super::money::NanoUsd;
+use super::names::{LabelsId, NameId};
+use super::outcome::{CostSource, FailureReason, QualityMicro, Verdict};
+use super::pricing::Usage;
+use super::time::UnixMillis;
+
+/// Number of a call; decisions and calls routed elsewhere share one rising sequence. The epoch (one a start of the
+/// daemon) stands in the upper 24 bits, so that a number lost in a crash is never given out again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallNo(pub u64);
+
+impl CallNo {
+    const EPOCH_SHIFT: u32 = 40;
+
+    /// The first number of an epoch.
+    #[must_use]
+    pub fn first_of_epoch(epoch: u32) -> Self {
+        Self(u64::from(epoch) << Self::EPOCH_SHIFT)
+    }
+
+    /// The number after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+super::outcome::words! {
+    /// Who chose the model of a call.
+    Arm {
+        /// The router's own draw.
+        Router = 1, "router";
+        /// The randomised holdout.
+        Holdout = 2, "holdout";
+        /// The caller's own model in observe mode.
+        Observe = 3, "observe";
+        /// A request that left one model by name.
+        Pinned = 4, "pinned";
+        /// No decision of this daemon.
+        Elsewhere = 5, "elsewhere";
+        /// A fallback of a decision.
+        Fallback = 6, "fallback";
+    }
+}
+
+super::outcome::words! {
+    /// What made the router's choice the one it is.
+    Selection {
+        /// The draw (or the pin, see [`Arm`]).
+        Draw = 1, "draw";
+        /// The exploration floor.
+        Floor = 2, "floor";
+        /// An irreversible step: the best mean.
+        Irreversible = 3, "irreversible";
+        /// A caller's or the task type's constraint left one candidate.
+        Constraint = 4, "constraint";
+        /// The quality floor left one candidate.
+        QualityFloor = 5, "quality_floor";
+        /// An earlier draw of the goal, kept.
+        Sticky = 6, "sticky";
+    }
+}
+
+/// What a decision fixes about its first outcome; small enough to travel in the decision id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallTraits {
+    /// Who chose.
+    pub arm: Arm,
+    /// Why that one.
+    pub selection: Selection,
+    /// A first attempt may move the posterior.
+    pub may_teach: bool,
+    /// The reward is the quality score where one comes.
+    pub quality_reward: bool,
+}
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Decided, its outcome outstanding until this instant.
+    Open(UnixMillis),
+    /// Its time ran out without an outcome; its hold is presumed spent.
+    Expired,
+    /// Declared never made.
+    Voided,
+    /// Its outcome is known.
+    Settled(Settled),
+}
+
+/// A known outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What it cost; `None` is unknown, never zero.
+    pub cost: Option<NanoUsd>,
+    /// Where the cost comes from.
+    pub cost_source: CostSource,
+    /// What came of it, once known.
+    pub verdict: Option<Verdict>,
+    /// Its quality score.
+    pub quality: Option<QualityMicro>,
+    /// Tokens, when known.
+    pub usage: Option<Usage>,
+    /// Latency in milliseconds.
+    pub latency_ms: Option<u32>,
+    /// Energy in millijoules.
+    pub energy_mj: Option<u64>,
+    /// It cost more than its hold.
+    pub overrun: bool,
+    /// Digest of the report that settled it.
+    pub body: u64,
+}
+
+/// One call with everything that is ever asked of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its number.
+    pub number: CallNo,
+    /// The decision it is a further outcome of; its own number otherwise.
+    pub decision: CallNo,
+    /// Sequence number of the event that made it.
+    pub seq: u64,
+    /// Its place in time for all that depends on sequence: when it was decided, or happened, or was reported.
+    pub at: UnixMillis,
+    /// The time its figures belong to: when it happened, else when its outcome was received.
+    pub counted_at: UnixMillis,
+    /// Whether it was decided here (as opposed to routed elsewhere or run as a fallback).
+    pub decided: bool,
+    /// Task type.
+    pub task: NameId,
+    /// Candidate or model that served it.
+    pub candidate: NameId,
+    /// Workflow.
+    pub workflow: NameId,
+    /// Step.
+    pub step: NameId,
+    /// Tool.
+    pub tool: NameId,
+    /// Labels.
+    pub labels: LabelsId,
+    /// Goal it belongs to; empty: none.
+    pub goal: String,
+    /// Key of its step within the goal.
+    pub step_key: u64,
+    /// Who chose, and whether it may teach.
+    pub traits: CallTraits,
+    /// Service tier the caller said it would buy.
+    pub service_tier: super::catalog::ServiceTier,
+    /// Money reserved for it; `None`: unknown.
+    pub hold: Option<NanoUsd>,
+    /// Fallbacks its decision offered.
+    pub fallbacks: Vec<NameId>,
+    /// It named a call it retries, or is a fallback: a retry whatever came before.
+    pub named_retry: bool,
+    /// It follows a failed call of its step, in decision order. Derived from the goal's thread.
+    pub follows_failure: bool,
+    /// A model nobody offered served it.
+    pub off_policy: bool,
+    /// A quality check and not production.
+    pub evaluation: bool,
+    /// Where it stands.
+    pub stage: Stage,
+    /// How often it was amended.
+    pub amendments: u32,
+}
+
+impl Call {
+    /// The outcome, when there is one.
+    #[must_use]
+    pub fn settled(&self) -> Option<&Settled> {
+        if let Stage::Settled(settled) = &self.stage { Some(settled) } else { None }
+    }
+
+    /// A retry: it follows a failed call of its step, or names a call it retries, or is a fallback.
+    #[must_use]
+    pub fn is_retry(&self) -> bool {
+        !self.evaluation && (self.named_retry || self.follows_failure)
+    }
+
+    /// Place in decision order within its step.
+    #[must_use]
+    pub fn order(&self) -> (UnixMillis, CallNo, CallNo) {
+        (self.at, self.decision, self.number)
+    }
+
+    /// The reward it gives its posterior in millionths; `None`: it teaches nothing. Only a first attempt on the
+    /// router's own choice teaches (or an exchangeable pin), once its verdict is known.
+    #[must_use]
+    pub fn reward_micro(&self) -> Option<u32> {
+        let settled = self.settled()?;
+        let silent = self.evaluation || self.off_policy || self.is_retry() || !self.traits.may_teach;
+        if silent || matches!(settled.verdict?, Verdict::Failure(reason) if !reason.teaches()) {
+            return None;
+        }
+        let graded = settled.quality.filter(|_| self.traits.quality_reward);
+        Some(graded.map_or(if settled.verdict?.is_success() { 1_000_000 } else { 0 }, |q| q.0))
+    }
+
+    /// The failure reason, when it failed.
+    #[must_use]
+    pub fn failure_reason(&self) -> Option<FailureReason> {
+        match self.settled()?.verdict? {
+            Verdict::Failure(reason) => Some(reason),
+            Verdict::Success => None,
+        }
+    }
+}

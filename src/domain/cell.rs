@@ -1,0 +1,255 @@
+//! What is known of one candidate at one task type: the evidence its posterior stands on, what its calls use and
+//! cost, and how long they take. Evidence is kept in integer millionths apart from the prior, so that any order of
+//! outcomes and amendments gives the same bits.
+
+use super::beta::Beta;
+use super::call::{Call, CallNo};
+use super::catalog::{Price, Prior, TypicalUsage};
+use super::money::NanoUsd;
+use super::outcome::CostSource;
+use super::pricing::Usage;
+
+/// Outcomes from which on a learned mean is used.
+pub const LEARNED_FROM: u64 = 20;
+
+/// Reward mass in millionths; the posterior is Beta(α₀ + successes, β₀ + failures) (Thompson 1933).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Σ reward.
+    pub successes_micro: u64,
+    /// Σ (1 − reward).
+    pub failures_micro: u64,
+}
+
+/// Sums over the calls of a cell whose cost is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageSums {
+    /// Outcomes with usage and a catalogue price.
+    pub priced: u64,
+    /// Their input tokens.
+    pub input: u64,
+    /// Of them read from a cache.
+    pub cached_input: u64,
+    /// Of them written to a cache.
+    pub cache_write: u64,
+    /// Their output tokens.
+    pub output: u64,
+}
+
+/// Everything known of one (task type, candidate).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// Reward mass since `evidence_from`.
+    pub evidence: Evidence,
+    /// Teaching calls that succeeded, 0/1, since `evidence_from`.
+    pub successes: u64,
+    /// Teaching calls that failed, 0/1, since `evidence_from`.
+    pub failures: u64,
+    /// Calls before this number teach no more (a reset; later a detected change).
+    pub evidence_from: CallNo,
+    /// Production calls it served.
+    pub served: u64,
+    /// Calls of known cost among them.
+    pub costed: u64,
+    /// What those cost in all, in nano-USD.
+    pub cost_nano: u128,
+    /// Usage of the priced ones.
+    pub usage: UsageSums,
+    /// Latencies of the production calls.
+    pub latency: LatencyHistogram,
+    /// Rises with every change; invalidates what was computed from this cell. Not part of the state's digest.
+    pub version: u64,
+}
+
+impl Cell {
+    /// The posterior under `prior`.
+    #[must_use]
+    pub fn posterior(&self, prior: Prior) -> Beta {
+        let shape = |prior_micro: u64, evidence_micro: u64| (prior_micro + evidence_micro) as f64 / 1e6;
+        let alpha = shape(prior.successes_micro, self.evidence.successes_micro);
+        let beta = shape(prior.failures_micro, self.evidence.failures_micro);
+        Beta::new(alpha, beta).unwrap_or(Beta::UNIFORM)
+    }
+
+    /// Adds what `call` contributes.
+    pub fn add(&mut self, call: &Call) {
+        self.change(call, true);
+    }
+
+    /// Takes away what `call` contributed.
+    pub fn remove(&mut self, call: &Call) {
+        self.change(call, false);
+    }
+
+    fn change(&mut self, call: &Call, add: bool) {
+        let Some(settled) = call.settled().filter(|_| !call.evaluation) else { return };
+        self.version += 1;
+        step(&mut self.served, 1, add);
+        if let Some(cost) = settled.cost {
+            step(&mut self.costed, 1, add);
+            let nano = u128::from(cost.0);
+            self.cost_nano = if add { self.cost_nano + nano } else { self.cost_nano.saturating_sub(nano) };
+        }
+        if let (Some(usage), CostSource::Priced) = (&settled.usage, settled.cost_source) {
+            step(&mut self.usage.priced, 1, add);
+            step(&mut self.usage.input, usage.input, add);
+            step(&mut self.usage.cached_input, usage.cached_input, add);
+            step(&mut self.usage.cache_write, usage.cache_write, add);
+            step(&mut self.usage.output, usage.output, add);
+        }
+        if let Some(latency_ms) = settled.latency_ms {
+            self.latency.change(latency_ms, add);
+        }
+        if let Some(reward) = call.reward_micro().filter(|_| call.number >= self.evidence_from) {
+            step(&mut self.evidence.successes_micro, u64::from(reward), add);
+            step(&mut self.evidence.failures_micro, 1_000_000 - u64::from(reward), add);
+            let success = settled.verdict.is_some_and(super::outcome::Verdict::is_success);
+            step(if success { &mut self.successes } else { &mut self.failures }, 1, add);
+        }
+    }
+
+    /// Mean cost of a call in nano-USD, over calls of known cost.
+    #[must_use]
+    pub fn mean_cost(&self) -> Option<NanoUsd> {
+        let mean = self.cost_nano.checked_div(u128::from(self.costed))?;
+        u64::try_from(mean).ok().map(NanoUsd)
+    }
+
+    /// Mean usage of a call once at least [`LEARNED_FROM`] were priced.
+    #[must_use]
+    pub fn mean_usage(&self) -> Option<Usage> {
+        let mean = |sum: u64| (sum + self.usage.priced / 2) / self.usage.priced;
+        (self.usage.priced >= LEARNED_FROM).then(|| Usage {
+            input: mean(self.usage.input),
+            cached_input: mean(self.usage.cached_input),
+            cache_write: mean(self.usage.cache_write),
+            output: mean(self.usage.output),
+            reasoning: 0,
+        })
+    }
+
+    /// Forgets all evidence of calls before `from`.
+    pub fn forget(&mut self, from: CallNo) {
+        *self = Self {
+            evidence: Evidence::default(),
+            successes: 0,
+            failures: 0,
+            evidence_from: from,
+            version: self.version + 1,
+            ..std::mem::take(self)
+        };
+    }
+}
+
+fn step(counter: &mut u64, by: u64, add: bool) {
+    *counter = if add { counter.saturating_add(by) } else { counter.saturating_sub(by) };
+}
+
+/// Where an expected cost comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EstimateSource {
+    /// Learned mean usage at today's price, or learned mean cost.
+    Learned,
+    /// The request's own estimate at today's price.
+    Request,
+    /// The catalogue's typical usage at today's price.
+    Typical,
+    /// Nothing to go by.
+    Unknown,
+}
+
+/// Expected cost of a call: learned mean usage at today's price (from [`LEARNED_FROM`] priced outcomes on), else the
+/// mean of costs that only the caller reports, else the request's estimate or `typical` × price, else unknown.
+#[must_use]
+pub fn expected_cost(
+    cell: Option<&Cell>,
+    price: Option<&Price>,
+    request: Option<&Usage>,
+    typical: Option<TypicalUsage>,
+) -> (Option<NanoUsd>, EstimateSource) {
+    let at_price = |usage: Usage| price.and_then(|p| p.cost(&usage));
+    let learned = cell.and_then(Cell::mean_usage).and_then(at_price);
+    let reported = || cell.filter(|c| c.costed >= LEARNED_FROM).and_then(Cell::mean_cost);
+    if let Some(cost) = learned.or_else(reported) {
+        return (Some(cost), EstimateSource::Learned);
+    }
+    if let Some(cost) = request.copied().and_then(at_price) {
+        return (Some(cost), EstimateSource::Request);
+    }
+    let typical = typical.map(|t| Usage { input: t.input_tokens, output: t.output_tokens, ..Usage::default() });
+    typical.and_then(at_price).map_or((None, EstimateSource::Unknown), |c| (Some(c), EstimateSource::Typical))
+}
+
+/// Counts of latencies in buckets that each reach 5 % further than the one before; mergeable in any order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LatencyHistogram {
+    /// (bucket, count), rising by bucket; bucket b holds (1.05^(b−1), 1.05^b] milliseconds, bucket 0 up to 1 ms.
+    pub buckets: Vec<(u16, u64)>,
+}
+
+impl LatencyHistogram {
+    const GROWTH: f64 = 1.05;
+
+    fn change(&mut self, latency_ms: u32, add: bool) {
+        let bucket = f64::from(latency_ms.max(1)).log(Self::GROWTH).ceil() as u16;
+        match self.buckets.binary_search_by_key(&bucket, |b| b.0) {
+            Ok(i) => {
+                step(&mut self.buckets[i].1, 1, add);
+                if self.buckets[i].1 == 0 {
+                    self.buckets.remove(i);
+                }
+            }
+            Err(i) if add => self.buckets.insert(i, (bucket, 1)),
+            Err(_) => {}
+        }
+    }
+
+    /// How many latencies are in it.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|b| b.1).sum()
+    }
+
+    /// The 95th percentile in milliseconds (the upper edge of its bucket: at most 5 % high), from
+    /// [`LEARNED_FROM`] latencies on.
+    #[must_use]
+    pub fn p95_ms(&self) -> Option<f64> {
+        let count = self.count();
+        if count < LEARNED_FROM {
+            return None;
+        }
+        let rank = (count * 95).div_ceil(100);
+        let mut seen = 0;
+        let bucket = self.buckets.iter().find(|b| {
+            seen += b.1;
+            seen >= rank
+        })?;
+        Some(Self::GROWTH.powi(i32::from(bucket.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p95_is_within_five_percent_from_twenty_latencies_on() {
+        let mut histogram = LatencyHistogram::default();
+        for latency_ms in 1..=1000 {
+            histogram.change(latency_ms, true);
+        }
+        let p95 = histogram.p95_ms().unwrap();
+        assert!((950.0..=950.0 * 1.05).contains(&p95), "{p95}");
+        for latency_ms in 1..=981 {
+            histogram.change(latency_ms, false);
+        }
+        assert_eq!(histogram.count(), 19);
+        assert_eq!(histogram.p95_ms(), None);
+    }
+
+    #[test]
+    fn a_cell_without_evidence_is_its_prior() {
+        let prior = Prior { successes_micro: 1_500_000, failures_micro: 500_000 };
+        assert_eq!(Cell::default().posterior(prior).mean(), 0.75);
+    }
+}

@@ -1,0 +1,303 @@
+//! Facts. Everything the daemon knows is a fold of these, in the order they were written. An event carries what was
+//! decided, never what would have to be decided again: no price is looked up and nothing is drawn when it is applied.
+
+use std::collections::BTreeMap;
+
+use super::call::{CallNo, CallTraits, Settled};
+use super::cell::EstimateSource;
+use super::filter::Exclusion;
+use super::flag::FlagLook;
+use super::money::NanoUsd;
+use super::names::{Labels, LabelsId, NameId, NameKind};
+use super::time::UnixMillis;
+
+/// One fact and when it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// By the daemon's own clock; never runs backwards.
+    pub at: UnixMillis,
+    /// The fact.
+    pub body: Body,
+}
+
+/// An idempotency key as it is kept: a digest of (project, rpc, key), and a digest of the body it came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Digest of project, rpc and key.
+    pub hash: u128,
+    /// Digest of the body.
+    pub body: u64,
+}
+
+/// The kinds of facts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// A daemon opened the journal; its call numbers begin at the epoch's first.
+    Started {
+        /// 1 for the first start, one more each time.
+        epoch: u32,
+        /// Version of the program.
+        version: String,
+    },
+    /// A name got its number.
+    Named {
+        /// What it names.
+        kind: NameKind,
+        /// Its number.
+        id: NameId,
+        /// The name.
+        text: String,
+    },
+    /// A set of labels got its number.
+    LabelsNamed {
+        /// Its number.
+        id: LabelsId,
+        /// The set.
+        labels: Labels,
+    },
+    /// A catalogue came into force.
+    CatalogChanged {
+        /// Identifies the text.
+        version: String,
+        /// The whole text.
+        text: String,
+    },
+    /// GetPolicy answered.
+    Decided(Box<Decided>),
+    /// An outcome was reported.
+    OutcomeRecorded(Box<OutcomeRecorded>),
+    /// An outcome was corrected.
+    OutcomeAmended(Box<OutcomeAmended>),
+    /// A decision was declared never acted upon.
+    DecisionVoided {
+        /// Which.
+        call: CallNo,
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The time of these decisions ran out.
+    DecisionsExpired {
+        /// Which.
+        calls: Vec<CallNo>,
+    },
+    /// A candidate was enabled, disabled or put in shadow.
+    ModelStateSet {
+        /// For this task type; `NONE`: for all.
+        task: NameId,
+        /// The candidate or model.
+        candidate: NameId,
+        /// Its state from now on.
+        state: ModelState,
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The evidence of a task type (or one candidate of it) was set aside.
+    PosteriorReset {
+        /// The task type.
+        task: NameId,
+        /// One candidate; `NONE`: all.
+        candidate: NameId,
+        /// Calls before this number teach no more.
+        from: CallNo,
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The over-provisioning flag of a task type was looked at.
+    FlagLooked(Box<FlagLook>),
+}
+
+super::outcome::words! {
+    /// Whether a candidate may be served.
+    ModelState {
+        /// It competes.
+        Enabled = 1, "enabled";
+        /// It is excluded.
+        Disabled = 2, "disabled";
+        /// It is scored and reported, never served.
+        Shadow = 3, "shadow";
+    }
+}
+
+super::outcome::words! {
+    /// The answer of a decision.
+    PolicyVerdict {
+        /// Go ahead.
+        Allow = 1, "allow";
+        /// A deterministic rule says no model is needed.
+        NoModel = 2, "no_model";
+        /// A person has to agree first.
+        RequireApproval = 3, "require_approval";
+        /// Nothing may be served.
+        Block = 4, "block";
+    }
+}
+
+/// A candidate that competed in a draw: what its propensity is computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Competitor {
+    /// Which.
+    pub candidate: NameId,
+    /// α in millionths, prior included.
+    pub alpha_micro: u64,
+    /// β in millionths, prior included.
+    pub beta_micro: u64,
+    /// Expected cost, where the objective weighs it; `None`: unknown or not weighed.
+    pub cost: Option<NanoUsd>,
+}
+
+/// What places a call: where it belongs in every figure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Task type.
+    pub task: NameId,
+    /// Candidate or model.
+    pub candidate: NameId,
+    /// Workflow.
+    pub workflow: NameId,
+    /// Step.
+    pub step: NameId,
+    /// Tool.
+    pub tool: NameId,
+    /// Labels.
+    pub labels: LabelsId,
+    /// Goal; empty: none.
+    pub goal: String,
+    /// Key of the step within the goal.
+    pub step_key: u64,
+    /// Names past the cap, kept here in full: (kind, text).
+    pub other_names: Vec<(NameKind, String)>,
+    /// A set of labels past the cap, kept here in full.
+    pub other_labels: Option<Labels>,
+}
+
+/// What the request asked for beyond its place; kept so that a decision can be explained.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    /// Ceiling on the call's cost.
+    pub max_cost: Option<NanoUsd>,
+    /// Ceiling on latency in milliseconds.
+    pub max_latency_ms: Option<u32>,
+    /// Quality floor in [0, 1].
+    pub min_success_rate: Option<f64>,
+    /// Context the call needs, in tokens.
+    pub min_context_tokens: Option<u64>,
+    /// Capabilities it needs.
+    pub capabilities: Vec<String>,
+    /// The only models allowed; empty: all.
+    pub allowed_models: Vec<String>,
+    /// Models not allowed.
+    pub denied_models: Vec<String>,
+    /// The caller's own choice; empty: none.
+    pub requested_model: String,
+    /// The goal above; empty: none.
+    pub parent_goal: String,
+    /// Numbers the caller sent to help the router.
+    pub features: BTreeMap<String, f64>,
+}
+
+/// A decision with everything that led to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    /// Its number; the draw is seeded from it.
+    pub number: CallNo,
+    /// The answer.
+    pub verdict: PolicyVerdict,
+    /// Where it belongs; `candidate` is the one served, `NONE` where none is.
+    pub place: Place,
+    /// What its first outcome may teach.
+    pub traits: CallTraits,
+    /// Whether the caller said the step cannot be undone.
+    pub irreversible: bool,
+    /// When it expires.
+    pub expires_at: UnixMillis,
+    /// Money reserved; `None`: unknown.
+    pub hold: Option<NanoUsd>,
+    /// Expected cost of the call; `None`: unknown.
+    pub estimate: Option<NanoUsd>,
+    /// Where that comes from.
+    pub estimate_source: EstimateSource,
+    /// The most output tokens the caller should ask for.
+    pub max_output_tokens: Option<u64>,
+    /// Ranked fallbacks with their expected cost.
+    pub fallbacks: Vec<(NameId, Option<NanoUsd>)>,
+    /// Those who competed, in rising expected cost.
+    pub competitors: Vec<Competitor>,
+    /// Those who did not, and why.
+    pub exclusions: Vec<(NameId, Exclusion)>,
+    /// The earlier decision whose draw is kept; `None`: drawn here.
+    pub drawn_by: Option<CallNo>,
+    /// Whether the draw is kept for later calls of the goal: under this step key (0: for the whole goal).
+    pub keep: Option<u64>,
+    /// Service tier the caller will buy.
+    pub service_tier: super::catalog::ServiceTier,
+    /// The sentence of the rule that answered; empty where the router did.
+    pub reason: String,
+    /// What was asked beyond the place; `None`: nothing.
+    pub asked: Option<Box<Asked>>,
+    /// Idempotency key.
+    pub key: Option<Key>,
+}
+
+/// An outcome as it is folded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutcomeRecorded {
+    /// The call it settles.
+    pub call: CallNo,
+    /// The decision that call belongs to; `call` itself for first outcomes and calls routed elsewhere.
+    pub decision: CallNo,
+    /// Where the call belongs, when that is new: a call routed elsewhere, a fallback, a decision whose record was
+    /// lost, or a place completed by the outcome. `None`: as decided.
+    pub place: Option<Box<NewCall>>,
+    /// The model that served it, where it is not the candidate decided.
+    pub served: Option<NameId>,
+    /// Nobody offered that model.
+    pub off_policy: bool,
+    /// The call it names as the one it retries.
+    pub retry_of: Option<CallNo>,
+    /// A quality check.
+    pub evaluation: bool,
+    /// The time its figures belong to.
+    pub counted_at: UnixMillis,
+    /// What came of it.
+    pub settled: Settled,
+    /// Opaque evidence; empty: none.
+    pub evidence: String,
+    /// Opaque reference to the output; empty: none.
+    pub output_ref: String,
+    /// Idempotency key.
+    pub key: Option<Key>,
+}
+
+/// A call first heard of through its outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewCall {
+    /// Its place in time for all that depends on sequence.
+    pub at: UnixMillis,
+    /// Where it belongs.
+    pub place: Place,
+    /// Who chose.
+    pub traits: CallTraits,
+    /// Whether it counts as a decision of this daemon (its record was lost in a crash).
+    pub decided: bool,
+}
+
+/// A correction as it is folded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutcomeAmended {
+    /// The call.
+    pub call: CallNo,
+    /// What is now known of it, whole.
+    pub settled: Settled,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Idempotency key.
+    pub key: Option<Key>,
+}

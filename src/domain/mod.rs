@@ -1,0 +1,24 @@
+//! The domain: money, candidates, posteriors, calls, figures. No I/O, no async, no clock, no ambient randomness, no
+//! wire types. It compiles without the daemon (`--no-default-features`) and cannot fail for outside reasons.
+
+pub mod beta;
+pub mod call;
+pub mod catalog;
+pub mod cell;
+pub mod choose;
+pub mod draw;
+pub mod event;
+pub mod filter;
+pub mod flag;
+pub mod goal;
+pub mod interval;
+pub mod money;
+pub mod names;
+pub mod outcome;
+pub mod pricing;
+pub mod propensity;
+pub mod request;
+pub mod rollup;
+pub mod state;
+pub mod time;
+pub mod token;

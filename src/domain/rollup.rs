@@ -1,0 +1,342 @@
+//! Figures by time: every call's contribution, summed per minute for a good day and per hour for ever, by task type,
+//! candidate, workflow, step, tool and labels. All sums are integers, so what is added can be taken away exactly.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::call::{Arm, Call, Selection, Stage};
+use super::names::{LabelsId, NameId};
+use super::outcome::Verdict;
+use super::time::{HOUR_MS, UnixMillis};
+
+/// How long minutes are kept: a day's window and the hour its edge may lie in.
+pub const MINUTES_KEPT_MS: i64 = 26 * HOUR_MS;
+
+/// What a sum is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RollupKey {
+    /// Task type.
+    pub task: NameId,
+    /// Candidate or model that served.
+    pub candidate: NameId,
+    /// Workflow.
+    pub workflow: NameId,
+    /// Step.
+    pub step: NameId,
+    /// Tool.
+    pub tool: NameId,
+    /// Labels.
+    pub labels: LabelsId,
+}
+
+impl RollupKey {
+    /// The key of a call.
+    #[must_use]
+    pub fn of(call: &Call) -> Self {
+        let Call { task, candidate, workflow, step, tool, labels, .. } = *call;
+        Self { task, candidate, workflow, step, tool, labels }
+    }
+}
+
+macro_rules! tally {
+    ($($(#[$meta:meta])* $field:ident: $kind:ty,)*) => {
+        /// Sums over calls. Every field is additive; `Tally::default()` is nothing.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Tally { $($(#[$meta])* pub $field: $kind,)* }
+
+        impl Tally {
+            /// Adds another tally.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$field = self.$field.plus(&other.$field);)*
+            }
+
+            /// Takes another tally away.
+            pub fn remove(&mut self, other: &Self) {
+                $(self.$field = self.$field.minus(&other.$field);)*
+            }
+        }
+    };
+}
+
+/// Wrapping group arithmetic on the kinds of sums a tally has.
+trait Sum {
+    fn plus(&self, other: &Self) -> Self;
+    fn minus(&self, other: &Self) -> Self;
+}
+
+impl Sum for i64 {
+    fn plus(&self, other: &Self) -> Self {
+        self.wrapping_add(*other)
+    }
+    fn minus(&self, other: &Self) -> Self {
+        self.wrapping_sub(*other)
+    }
+}
+
+impl Sum for i128 {
+    fn plus(&self, other: &Self) -> Self {
+        self.wrapping_add(*other)
+    }
+    fn minus(&self, other: &Self) -> Self {
+        self.wrapping_sub(*other)
+    }
+}
+
+impl<const N: usize> Sum for [i64; N] {
+    fn plus(&self, other: &Self) -> Self {
+        std::array::from_fn(|i| self[i].plus(&other[i]))
+    }
+    fn minus(&self, other: &Self) -> Self {
+        std::array::from_fn(|i| self[i].minus(&other[i]))
+    }
+}
+
+tally! {
+    /// Decisions that named a model (by decision time).
+    decisions: i64,
+    /// Of them those whose outcome is known.
+    decisions_settled: i64,
+    /// Of them those whose time ran out.
+    decisions_expired: i64,
+    /// Of them those declared never made.
+    decisions_voided: i64,
+    /// Production calls (all that follows: by the time of the call).
+    calls: i64,
+    /// Of them successes.
+    successes: i64,
+    /// Of them failures; the rest waits for its verdict.
+    failures: i64,
+    /// Of them retries, fallbacks included.
+    retries: i64,
+    /// Of them served by a model nobody offered.
+    off_policy: i64,
+    /// Production calls of unknown cost.
+    unpriced: i64,
+    /// Cost of all calls, quality checks included, in nano-USD.
+    cost: i128,
+    /// Calls of known cost, quality checks included.
+    costed: i64,
+    /// Cost of failed production calls.
+    failed_cost: i128,
+    /// Cost of retries.
+    retry_cost: i128,
+    /// Successes of known cost.
+    costed_successes: i64,
+    /// Σ cost² in nano-USD², over calls of known cost.
+    cost_squared: i128,
+    /// Σ cost over successes.
+    success_cost: i128,
+    /// Quality checks.
+    evaluations: i64,
+    /// What they cost.
+    evaluation_cost: i128,
+    /// Input tokens.
+    input_tokens: i64,
+    /// Output tokens.
+    output_tokens: i64,
+    /// Production calls by [`Arm`] (index is its number).
+    arms: [i64; 7],
+    /// Calls the router chose, by [`Selection`] (index is its number).
+    selections: [i64; 7],
+}
+
+impl Tally {
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What a call contributes at the time it was decided.
+    #[must_use]
+    pub fn of_decision(call: &Call) -> Self {
+        let mut tally = Self::default();
+        if call.decided {
+            tally.decisions = 1;
+            match call.stage {
+                Stage::Open(_) => {}
+                Stage::Expired => tally.decisions_expired = 1,
+                Stage::Voided => tally.decisions_voided = 1,
+                Stage::Settled(_) => tally.decisions_settled = 1,
+            }
+        }
+        tally
+    }
+
+    /// What a call contributes at the time it happened.
+    #[must_use]
+    pub fn of_outcome(call: &Call) -> Self {
+        let mut tally = Self::default();
+        let Some(settled) = call.settled() else { return tally };
+        let success = i64::from(matches!(settled.verdict, Some(Verdict::Success)) && !call.evaluation);
+        let failure = i64::from(matches!(settled.verdict, Some(Verdict::Failure(_))) && !call.evaluation);
+        let retry = i64::from(call.is_retry());
+        if let Some(cost) = settled.cost {
+            let nano = i128::from(cost.0);
+            tally.cost = nano;
+            tally.costed = 1;
+            tally.cost_squared = nano * nano;
+            tally.costed_successes = success;
+            tally.success_cost = nano * i128::from(success);
+            tally.failed_cost = nano * i128::from(failure);
+            tally.retry_cost = nano * i128::from(retry);
+        }
+        if let Some(usage) = settled.usage {
+            tally.input_tokens = usage.input as i64;
+            tally.output_tokens = usage.output as i64;
+        }
+        if call.evaluation {
+            tally.evaluations = 1;
+            tally.evaluation_cost = tally.cost;
+            return tally;
+        }
+        tally.calls = 1;
+        tally.successes = success;
+        tally.failures = failure;
+        tally.retries = retry;
+        tally.off_policy = i64::from(call.off_policy);
+        tally.unpriced = i64::from(settled.cost.is_none());
+        tally.arms[call.traits.arm as usize] = 1;
+        if call.traits.arm == Arm::Router {
+            tally.selections[call.traits.selection as usize] = 1;
+        }
+        tally
+    }
+
+    /// Calls of one arm.
+    #[must_use]
+    pub fn by_arm(&self, arm: Arm) -> i64 {
+        self.arms[arm as usize]
+    }
+
+    /// Router-chosen calls of one selection.
+    #[must_use]
+    pub fn by_selection(&self, selection: Selection) -> i64 {
+        self.selections[selection as usize]
+    }
+}
+
+/// A grain of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Grain {
+    /// Kept for [`MINUTES_KEPT_MS`].
+    Minute,
+    /// Kept for ever.
+    Hour,
+}
+
+/// One bucket's sums.
+pub type Bucket = HashMap<RollupKey, Tally>;
+
+/// All buckets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rollups {
+    /// By start of the minute.
+    pub minutes: BTreeMap<UnixMillis, Bucket>,
+    /// By start of the hour.
+    pub hours: BTreeMap<UnixMillis, Bucket>,
+    /// Minutes before this are gone.
+    pub minutes_from: UnixMillis,
+}
+
+impl Rollups {
+    /// Moves the edge of the kept minutes up to `now`; returns the minutes dropped.
+    pub fn advance(&mut self, now: UnixMillis) -> Vec<UnixMillis> {
+        let from = now.plus_ms(-MINUTES_KEPT_MS).minute();
+        if from <= self.minutes_from {
+            return Vec::new();
+        }
+        self.minutes_from = from;
+        let kept = self.minutes.split_off(&from);
+        std::mem::replace(&mut self.minutes, kept).into_keys().collect()
+    }
+
+    /// Adds or takes away `tally` at `at`; reports the buckets touched to `touched`.
+    pub fn change(
+        &mut self,
+        at: UnixMillis,
+        key: RollupKey,
+        tally: &Tally,
+        add: bool,
+        mut touched: impl FnMut(Grain, UnixMillis),
+    ) {
+        if tally.is_empty() {
+            return;
+        }
+        let apply = |map: &mut BTreeMap<UnixMillis, Bucket>, start| {
+            let sum = map.entry(start).or_default().entry(key).or_default();
+            if add { sum.add(tally) } else { sum.remove(tally) }
+        };
+        apply(&mut self.hours, at.hour());
+        touched(Grain::Hour, at.hour());
+        if at.minute() >= self.minutes_from {
+            apply(&mut self.minutes, at.minute());
+            touched(Grain::Minute, at.minute());
+        }
+    }
+
+    /// Sums of every key over [`from`, `until`): whole hours from the hours, the ragged ends from the minutes where
+    /// they are still kept, else rounded down to the hour.
+    pub fn window(&self, from: UnixMillis, until: UnixMillis, mut visit: impl FnMut(&RollupKey, &Tally)) {
+        let mut each = |map: &BTreeMap<UnixMillis, Bucket>, from: UnixMillis, until: UnixMillis| {
+            if from < until {
+                map.range(from..until).flat_map(|(_, bucket)| bucket).for_each(|(k, t)| visit(k, t));
+            }
+        };
+        let (from, until) = (self.edge(from), self.edge(until));
+        let next_hour = |t: UnixMillis| if t.hour() == t { t } else { t.hour().plus_ms(HOUR_MS) };
+        let (first, last) = (next_hour(from), until.hour());
+        if first > last {
+            each(&self.minutes, from, until);
+        } else {
+            each(&self.minutes, from, first);
+            each(&self.hours, first, last);
+            each(&self.minutes, last, until);
+        }
+    }
+
+    /// An edge as it can be kept: to the minute while minutes reach back to its hour, else to the hour.
+    #[must_use]
+    pub fn edge(&self, at: UnixMillis) -> UnixMillis {
+        if at.hour() >= self.minutes_from { at.minute() } else { at.hour() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::MINUTE_MS;
+
+    fn one() -> Tally {
+        Tally { calls: 1, ..Tally::default() }
+    }
+
+    fn calls(rollups: &Rollups, from: i64, until: i64) -> i64 {
+        let mut sum = 0;
+        rollups.window(UnixMillis(from), UnixMillis(until), |_, t| sum += t.calls);
+        sum
+    }
+
+    #[test]
+    fn windows_are_exact_to_the_minute_while_minutes_are_kept_and_to_the_hour_before() {
+        let mut rollups = Rollups::default();
+        let now = 100 * HOUR_MS + 30 * MINUTE_MS;
+        rollups.advance(UnixMillis(now));
+        for minute in 0..(now / MINUTE_MS) {
+            rollups.change(UnixMillis(minute * MINUTE_MS), RollupKey::default(), &one(), true, |_, _| {});
+        }
+        for hours in [1, 2, 23, 24] {
+            assert_eq!(calls(&rollups, now - hours * HOUR_MS, now), hours * 60, "{hours} h");
+        }
+        assert_eq!(calls(&rollups, now - 10 * MINUTE_MS, now), 10);
+        assert_eq!(calls(&rollups, now - 48 * HOUR_MS, now), 48 * 60 + 30, "rounded down to the hour");
+    }
+
+    #[test]
+    fn dropped_minutes_leave_the_hours_whole() {
+        let mut rollups = Rollups::default();
+        rollups.change(UnixMillis(5 * MINUTE_MS), RollupKey::default(), &one(), true, |_, _| {});
+        assert_eq!(rollups.advance(UnixMillis(MINUTES_KEPT_MS + HOUR_MS)), vec![UnixMillis(5 * MINUTE_MS)]);
+        rollups.change(UnixMillis(5 * MINUTE_MS), RollupKey::default(), &one(), false, |_, _| {});
+        assert_eq!(calls(&rollups, 0, HOUR_MS), 0);
+    }
+}

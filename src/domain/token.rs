@@ -1,0 +1,153 @@
+//! The ids handed to callers. A decision id is authenticated and carries what is needed to fold its outcome even when
+//! a crash lost the record of the decision itself; an outcome id has the same form.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::call::{Arm, CallNo, CallTraits, Selection};
+use super::names::NameId;
+use super::outcome::DecisionRef;
+use super::time::UnixMillis;
+
+/// Key that authenticates ids; drawn once for a data directory.
+#[derive(Clone)]
+pub struct TokenKey([u8; 32]);
+
+impl std::fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenKey(…)")
+    }
+}
+
+/// What an id names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// A decision: `d_…`.
+    Decision,
+    /// An outcome: `o_…`.
+    Outcome,
+}
+
+impl TokenKind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Decision => "d_",
+            Self::Outcome => "o_",
+        }
+    }
+}
+
+const BODY: usize = 29;
+const MAC: usize = 10;
+const VERSION: u8 = 1;
+
+impl TokenKey {
+    /// A key of 256 random bits.
+    #[must_use]
+    pub fn new(bits: [u8; 32]) -> Self {
+        Self(bits)
+    }
+
+    /// The id of a decision or outcome.
+    #[must_use]
+    pub fn seal(&self, kind: TokenKind, of: &DecisionRef) -> String {
+        let mut bytes = [0_u8; BODY + MAC];
+        bytes[0] = VERSION;
+        bytes[1..9].copy_from_slice(&of.number.0.to_be_bytes());
+        bytes[9..15].copy_from_slice(&of.at.0.to_be_bytes()[2..]);
+        bytes[15..19].copy_from_slice(&of.task.0.to_be_bytes());
+        bytes[19..23].copy_from_slice(&of.candidate.0.to_be_bytes());
+        bytes[23..27].copy_from_slice(&of.step.0.to_be_bytes());
+        bytes[27] = (of.traits.arm as u8) << 4 | of.traits.selection as u8;
+        bytes[28] = u8::from(of.traits.may_teach) | u8::from(of.traits.quality_reward) << 1;
+        let mac = self.mac(kind, &bytes[..BODY]);
+        bytes[BODY..].copy_from_slice(&mac);
+        let mut text = String::with_capacity(2 + 52);
+        text.push_str(kind.prefix());
+        URL_SAFE_NO_PAD.encode_string(bytes, &mut text);
+        text
+    }
+
+    /// Reads an id back; `None` when it is not one of ours.
+    #[must_use]
+    pub fn open(&self, kind: TokenKind, text: &str) -> Option<DecisionRef> {
+        let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(kind.prefix())?).ok()?;
+        let bytes: [u8; BODY + MAC] = bytes.try_into().ok()?;
+        if bytes[0] != VERSION || !self.authentic(kind, &bytes) {
+            return None;
+        }
+        let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let wide = |from: usize, length: usize| bytes[from..from + length].iter().fold(0_u64, |n, b| n << 8 | u64::from(*b));
+        Some(DecisionRef {
+            number: CallNo(wide(1, 8)),
+            at: UnixMillis(wide(9, 6) as i64),
+            task: NameId(number(15)),
+            candidate: NameId(number(19)),
+            step: NameId(number(23)),
+            traits: CallTraits {
+                arm: Arm::from_number(bytes[27] >> 4)?,
+                selection: Selection::from_number(bytes[27] & 15)?,
+                may_teach: bytes[28] & 1 != 0,
+                quality_reward: bytes[28] & 2 != 0,
+            },
+        })
+    }
+
+    fn authentic(&self, kind: TokenKind, bytes: &[u8; BODY + MAC]) -> bool {
+        let mac = self.mac(kind, &bytes[..BODY]);
+        let differing = mac.iter().zip(&bytes[BODY..]).fold(0, |acc, (a, b)| acc | (a ^ b));
+        differing == 0
+    }
+
+    fn mac(&self, kind: TokenKind, body: &[u8]) -> [u8; MAC] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(kind.prefix().as_bytes()).update(body);
+        let mut mac = [0; MAC];
+        mac.copy_from_slice(&hasher.finalize().as_bytes()[..MAC]);
+        mac
+    }
+
+    /// A keyed digest of a text that must not be kept in clear.
+    #[must_use]
+    pub fn conceal(&self, text: &str) -> String {
+        let digest = blake3::keyed_hash(&self.0, text.as_bytes());
+        format!("h_{}", URL_SAFE_NO_PAD.encode(&digest.as_bytes()[..15]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference() -> DecisionRef {
+        DecisionRef {
+            number: CallNo((3 << 40) + 17),
+            at: UnixMillis(1_795_000_000_123),
+            task: NameId(5),
+            candidate: NameId(70_000),
+            step: NameId(0),
+            traits: CallTraits {
+                arm: Arm::Pinned,
+                selection: Selection::Constraint,
+                may_teach: false,
+                quality_reward: true,
+            },
+        }
+    }
+
+    #[test]
+    fn an_id_comes_back_as_it_was_and_every_flipped_byte_is_refused() {
+        let key = TokenKey::new([7; 32]);
+        let text = key.seal(TokenKind::Decision, &reference());
+        assert_eq!(text.len(), 54);
+        assert_eq!(key.open(TokenKind::Decision, &text), Some(reference()));
+        assert_eq!(key.open(TokenKind::Outcome, &text.replace("d_", "o_")), None, "kinds do not mix");
+        assert_eq!(TokenKey::new([8; 32]).open(TokenKind::Decision, &text), None);
+        for i in 2..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[i] = if bytes[i] == b'A' { b'B' } else { b'A' };
+            let forged = String::from_utf8(bytes).unwrap();
+            assert_eq!(key.open(TokenKind::Decision, &forged), None, "byte {i}");
+        }
+    }
+}

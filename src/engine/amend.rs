@@ -1,0 +1,152 @@
+//! Late truth and administration: corrections, voids, model states and resets become facts here.
+
+use super::Engine;
+use super::error::EngineError;
+use super::hydrate::{self, ColdStore};
+use super::naming::{Naming, step_key};
+use super::record::{Recorded, standing};
+use crate::domain::call::{CallNo, Stage};
+use crate::domain::event::{Body, Event, Key, ModelState, OutcomeAmended};
+use crate::domain::money::NanoUsd;
+use crate::domain::names::{NameId, NameKind};
+use crate::domain::outcome::{CostSource, FailureReason, QualityMicro, Verdict};
+use crate::domain::time::UnixMillis;
+
+/// Which outcome is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AmendAddress {
+    /// A call, by an outcome or decision id.
+    Call(CallNo),
+    /// The latest outcome of a step of a goal.
+    Step {
+        /// The goal.
+        goal: String,
+        /// The step (or, for calls without one, their task type or tool).
+        step: String,
+    },
+}
+
+/// A checked correction; what is `None` stays as it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Amendment {
+    /// Which outcome.
+    pub address: AmendAddress,
+    /// Whether it succeeded.
+    pub success: Option<bool>,
+    /// Its quality score.
+    pub quality: Option<QualityMicro>,
+    /// Why it failed.
+    pub failure_reason: Option<FailureReason>,
+    /// What it cost.
+    pub cost: Option<NanoUsd>,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Idempotency key.
+    pub key: Option<Key>,
+}
+
+impl Engine {
+    /// Turns a correction into facts.
+    ///
+    /// # Errors
+    /// No such outcome, or a key used with another body.
+    pub fn amend(
+        &mut self,
+        store: &dyn ColdStore,
+        amendment: &Amendment,
+        now: UnixMillis,
+    ) -> Result<Recorded, EngineError> {
+        if let Some(key) = amendment.key
+            && let Some((call, seq)) = self.used(store, key)?
+        {
+            return Ok(Recorded { call, duplicate: true, events: Vec::new(), first_seq: Some(seq) });
+        }
+        let call = match &amendment.address {
+            AmendAddress::Call(call) => *call,
+            AmendAddress::Step { goal, step } => {
+                let thread = hydrate::goal(&mut self.state, store, goal);
+                let found = thread.and_then(|t| t.last_of_step(step_key(step, "", "")));
+                found.ok_or_else(|| EngineError::not_found("outcome of that goal and step", step))?
+            }
+        };
+        hydrate::call(&mut self.state, store, call);
+        let (known, settled) =
+            standing(&self.state, call).ok_or_else(|| EngineError::not_found("outcome", "the call has none yet"))?;
+        let mut settled = *settled;
+        settled.verdict = verdict(settled.verdict, amendment);
+        settled.quality = amendment.quality.or(settled.quality);
+        if let Some(cost) = amendment.cost {
+            settled.cost = Some(cost);
+            settled.cost_source = CostSource::Reported;
+            settled.overrun = known.hold.is_some_and(|hold| cost > hold);
+        }
+        let (by, reason, key) = (amendment.by.clone(), amendment.reason.clone(), amendment.key);
+        let body = Body::OutcomeAmended(Box::new(OutcomeAmended { call, settled, by, reason, key }));
+        Ok(Recorded { call, duplicate: false, events: vec![Event { at: now, body }], first_seq: None })
+    }
+
+    /// Turns "the call was never made" into a fact; `None`: it was voided before.
+    ///
+    /// # Errors
+    /// No such decision, or its outcome is known.
+    pub fn void(
+        &mut self,
+        store: &dyn ColdStore,
+        call: CallNo,
+        by: &str,
+        reason: &str,
+        now: UnixMillis,
+    ) -> Result<Option<Event>, EngineError> {
+        let known = hydrate::call(&mut self.state, store, call);
+        match known.ok_or_else(|| EngineError::not_found("decision", "its record is gone"))?.stage {
+            Stage::Voided => Ok(None),
+            Stage::Settled(_) => {
+                let say = "an outcome was recorded for this decision, so its call was made; correct it with AmendOutcome";
+                Err(EngineError::Precondition(say.to_owned()))
+            }
+            Stage::Open(_) | Stage::Expired => {
+                let body = Body::DecisionVoided { call, by: by.to_owned(), reason: reason.to_owned() };
+                Ok(Some(Event { at: now, body }))
+            }
+        }
+    }
+
+    /// Turns a model state set by a person into facts.
+    #[must_use]
+    pub fn set_model_state(
+        &self,
+        task: NameId,
+        candidate: &str,
+        state: ModelState,
+        by: &str,
+        reason: &str,
+        now: UnixMillis,
+    ) -> Vec<Event> {
+        let mut naming = Naming::default();
+        let candidate = naming.name(&self.state.names, NameKind::Candidate, candidate);
+        let (by, reason) = (by.to_owned(), reason.to_owned());
+        naming.events.push(Body::ModelStateSet { task, candidate, state, by, reason });
+        naming.events.into_iter().map(|body| Event { at: now, body }).collect()
+    }
+
+    /// Sets the evidence of a task type, or of one candidate of it, aside: what was decided before now teaches no more.
+    #[must_use]
+    pub fn reset_posterior(&self, task: NameId, candidate: NameId, by: &str, reason: &str, now: UnixMillis) -> Event {
+        let (from, by, reason) = (self.next_call, by.to_owned(), reason.to_owned());
+        Event { at: now, body: Body::PosteriorReset { task, candidate, from, by, reason } }
+    }
+}
+
+fn verdict(before: Option<Verdict>, amendment: &Amendment) -> Option<Verdict> {
+    match (amendment.success, amendment.failure_reason) {
+        (Some(true), _) => Some(Verdict::Success),
+        (_, Some(reason)) => Some(Verdict::Failure(reason)),
+        (Some(false), None) => match before {
+            Some(Verdict::Failure(reason)) => Some(Verdict::Failure(reason)),
+            _ => Some(Verdict::Failure(FailureReason::Unknown)),
+        },
+        (None, None) => before,
+    }
+}

@@ -1,0 +1,247 @@
+//! The fold: one fact changes the state. It cannot fail, reads no clock and draws nothing; the same facts in the same
+//! order give the same state on every machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::call::{Arm, Call, CallNo, Stage};
+use crate::domain::event::{Body, Decided, Event, Key, OutcomeAmended, OutcomeRecorded};
+use crate::domain::flag::FlagLook;
+use crate::domain::goal::{KeptDraw, ThreadEntry, ThreadVerdict};
+use crate::domain::names::NameId;
+use crate::domain::outcome::Verdict;
+use crate::domain::state::{KeyUse, State};
+
+/// Applies one fact. Records it touches that live in the store must have been loaded first (see `needs`).
+pub fn apply(state: &mut State, seq: u64, event: &Event) {
+    state.applied_seq = seq;
+    state.last_at = state.last_at.max(event.at);
+    let dropped = state.rollups.advance(state.last_at);
+    if let Some(touched) = &mut state.touched {
+        touched.minutes_dropped.extend(dropped);
+    }
+    match &event.body {
+        Body::Started { epoch, .. } => state.epoch = state.epoch.max(*epoch),
+        Body::Named { kind, id, text } => state.names.insert(*kind, *id, text),
+        Body::LabelsNamed { id, labels } => state.names.insert_labels(*id, labels.clone()),
+        Body::CatalogChanged { version, .. } => state.catalog_version.clone_from(version),
+        Body::Decided(decided) => decide(state, seq, event, decided),
+        Body::OutcomeRecorded(recorded) => record(state, seq, recorded),
+        Body::OutcomeAmended(amended) => amend(state, seq, amended),
+        Body::DecisionVoided { call, .. } => close(state, *call, Stage::Voided),
+        Body::DecisionsExpired { calls } => calls.iter().for_each(|call| close(state, *call, Stage::Expired)),
+        Body::ModelStateSet { task, candidate, state: to, .. } => {
+            state.model_states.insert((*task, *candidate), *to);
+        }
+        Body::PosteriorReset { task, candidate, from, .. } => reset(state, *task, *candidate, *from),
+        Body::FlagLooked(look) => looked(state, look),
+    }
+    let tables = matches!(
+        event.body,
+        Body::Started { .. }
+            | Body::Named { .. }
+            | Body::LabelsNamed { .. }
+            | Body::CatalogChanged { .. }
+            | Body::ModelStateSet { .. }
+    );
+    if let (true, Some(touched)) = (tables, &mut state.touched) {
+        touched.tables = true;
+    }
+}
+
+fn decide(state: &mut State, seq: u64, event: &Event, decided: &Decided) {
+    use_key(state, decided.key, decided.number, seq);
+    let place = &decided.place;
+    if place.candidate == NameId::NONE {
+        return;
+    }
+    if let (Some(step_key), None) = (decided.keep, decided.drawn_by) {
+        let goal: Arc<str> = Arc::from(place.goal.as_str());
+        state.touch_goal(&goal);
+        let (task, candidate, drawn_by) = (place.task, place.candidate, decided.number);
+        state.goals.entry(goal).or_default().keep(KeptDraw { task, step_key, candidate, drawn_by });
+    }
+    let call = Call {
+        number: decided.number,
+        decision: decided.number,
+        seq,
+        at: event.at,
+        counted_at: event.at,
+        decided: true,
+        task: place.task,
+        candidate: place.candidate,
+        workflow: place.workflow,
+        step: place.step,
+        tool: place.tool,
+        labels: place.labels,
+        goal: place.goal.clone(),
+        step_key: place.step_key,
+        traits: decided.traits,
+        service_tier: decided.service_tier,
+        hold: decided.hold,
+        fallbacks: decided.fallbacks.iter().map(|f| f.0).collect(),
+        named_retry: false,
+        follows_failure: false,
+        off_policy: false,
+        evaluation: false,
+        stage: Stage::Open(decided.expires_at),
+        amendments: 0,
+    };
+    state.replace_call(None, call);
+}
+
+fn record(state: &mut State, seq: u64, recorded: &OutcomeRecorded) {
+    let old = state.calls.get(&recorded.call).cloned();
+    let Some(mut call) = call_of(old.as_ref(), seq, recorded) else { return };
+    use_key(state, recorded.key, call.number, seq);
+    if let Some(served) = recorded.served {
+        call.candidate = served;
+        if !matches!(call.traits.arm, Arm::Elsewhere) {
+            call.traits.arm = Arm::Fallback;
+            call.traits.may_teach = false;
+        }
+    }
+    call.named_retry = recorded.retry_of.is_some() || recorded.decision != recorded.call;
+    call.off_policy = recorded.off_policy;
+    call.evaluation = recorded.evaluation;
+    call.counted_at = recorded.counted_at;
+    call.stage = Stage::Settled(recorded.settled);
+    settle(state, old.as_ref(), call);
+}
+
+/// The call as it was, completed by what the outcome adds; a new one where it was not known.
+fn call_of(old: Option<&Call>, seq: u64, recorded: &OutcomeRecorded) -> Option<Call> {
+    let Some(new) = &recorded.place else { return old.cloned() };
+    let place = &new.place;
+    let base = old.cloned();
+    Some(Call {
+        number: recorded.call,
+        decision: recorded.decision,
+        seq: base.as_ref().map_or(seq, |b| b.seq),
+        at: new.at,
+        counted_at: recorded.counted_at,
+        decided: new.decided,
+        task: place.task,
+        candidate: place.candidate,
+        workflow: place.workflow,
+        step: place.step,
+        tool: place.tool,
+        labels: place.labels,
+        goal: place.goal.clone(),
+        step_key: place.step_key,
+        traits: new.traits,
+        service_tier: base.as_ref().map(|b| b.service_tier).unwrap_or_default(),
+        hold: base.as_ref().and_then(|b| b.hold),
+        fallbacks: base.map(|b| b.fallbacks).unwrap_or_default(),
+        named_retry: false,
+        follows_failure: false,
+        off_policy: false,
+        evaluation: false,
+        stage: Stage::Settled(recorded.settled),
+        amendments: 0,
+    })
+}
+
+fn amend(state: &mut State, seq: u64, amended: &OutcomeAmended) {
+    let Some(old) = state.calls.get(&amended.call).cloned() else { return };
+    use_key(state, amended.key, amended.call, seq);
+    let stage = Stage::Settled(amended.settled);
+    let call = Call { stage, amendments: old.amendments.saturating_add(1), ..old.clone() };
+    settle(state, Some(&old), call);
+}
+
+/// Puts a settled call in place, and re-stands the call after it in its step.
+fn settle(state: &mut State, old: Option<&Call>, mut call: Call) {
+    let failed = call.failure_reason().is_some();
+    let mut successor = None;
+    if !call.goal.is_empty() {
+        let goal: Arc<str> = Arc::from(call.goal.as_str());
+        state.touch_goal(&goal);
+        let thread = state.goals.entry(goal).or_default();
+        let entry = ThreadEntry { order: call.order(), step_key: call.step_key, verdict: says(&call) };
+        successor = thread.set(entry);
+        call.follows_failure = thread.follows_failure(call.order(), call.step_key);
+        if failed {
+            thread.release(call.task, call.candidate);
+        }
+    }
+    state.replace_call(old, call);
+    if let Some(next) = successor.and_then(|n| state.calls.get(&n)).cloned() {
+        restand(state, &next);
+    }
+}
+
+/// Whether a later call of a step is a retry depends on the one before it, whenever the truth of that arrives.
+fn restand(state: &mut State, call: &Call) {
+    let Some(thread) = state.goals.get(call.goal.as_str()) else { return };
+    let follows_failure = thread.follows_failure(call.order(), call.step_key);
+    if follows_failure != call.follows_failure {
+        state.replace_call(Some(call), Call { follows_failure, ..call.clone() });
+    }
+}
+
+fn says(call: &Call) -> ThreadVerdict {
+    match call.settled().filter(|_| !call.evaluation) {
+        None => ThreadVerdict::Absent,
+        Some(settled) => match settled.verdict {
+            None => ThreadVerdict::Waiting,
+            Some(Verdict::Success) => ThreadVerdict::Succeeded,
+            Some(Verdict::Failure(_)) => ThreadVerdict::Failed,
+        },
+    }
+}
+
+fn close(state: &mut State, number: CallNo, stage: Stage) {
+    let Some(old) = state.calls.get(&number).cloned() else { return };
+    let may_close = match old.stage {
+        Stage::Open(_) => true,
+        Stage::Expired => stage == Stage::Voided,
+        Stage::Voided | Stage::Settled(_) => false,
+    };
+    if may_close {
+        state.replace_call(Some(&old), Call { stage, ..old.clone() });
+    }
+}
+
+fn reset(state: &mut State, task: NameId, candidate: NameId, from: CallNo) {
+    let Some(of) = state.tasks.get_mut(&task) else { return };
+    for (id, cell) in &mut of.cells {
+        if candidate == NameId::NONE || *id == candidate {
+            cell.forget(from);
+            if let Some(touched) = &mut state.touched {
+                touched.cells.insert((task, *id));
+            }
+        }
+    }
+    of.flag.looked_at = std::mem::take(&mut of.flag.looked_at)
+        .into_iter()
+        .filter(|((a, b), _)| candidate != NameId::NONE && *a != candidate && *b != candidate)
+        .collect::<BTreeMap<_, _>>();
+    let concerns = |r: &crate::domain::flag::Raised| candidate == NameId::NONE || r.incumbent == candidate || r.cheaper == candidate;
+    if of.flag.raised.as_ref().is_some_and(concerns) {
+        of.flag.raised = None;
+    }
+    if let Some(touched) = &mut state.touched {
+        touched.flags.insert(task);
+    }
+}
+
+fn looked(state: &mut State, look: &FlagLook) {
+    let flag = &mut state.tasks.entry(look.task).or_default().flag;
+    for pair in &look.pairs {
+        flag.looked_at.insert((pair.incumbent, pair.cheaper), pair.smaller_count);
+    }
+    flag.raised = look.raised;
+    if let Some(touched) = &mut state.touched {
+        touched.flags.insert(look.task);
+    }
+}
+
+fn use_key(state: &mut State, key: Option<Key>, call: CallNo, seq: u64) {
+    if let Some(key) = key {
+        state.keys.insert(key.hash, KeyUse { body: key.body, call, seq });
+        if let Some(touched) = &mut state.touched {
+            touched.keys.push(key.hash);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! One decision, in order: rules → draws for every candidate → filters → choice among the eligible → fallbacks.
+//! Cost decides who may play, never who is better. Nothing is changed here: the answer is an event to be applied.
+
+use rand::RngExt as _;
+
+use super::Engine;
+use super::error::{EngineError, FieldViolation};
+use super::naming::Naming;
+use super::seat::{Limits, Seat};
+use crate::domain::call::{Arm, CallTraits, Selection};
+use crate::domain::catalog::{Objective, Pins, Reward, Rule as TaskRule, RuleVerdict, Sticky, TaskSettings};
+use crate::domain::cell::EstimateSource;
+use crate::domain::choose::{Contender, Rule, choose, rank};
+use crate::domain::draw::{decision_rng, draw_beta};
+use crate::domain::event::{Body, Competitor, Decided, Event, PolicyVerdict};
+use crate::domain::filter::Exclusion;
+use crate::domain::goal::KeptDraw;
+use crate::domain::names::NameId;
+use crate::domain::request::PolicyRequest;
+use crate::domain::time::UnixMillis;
+
+/// The most fallbacks an answer lists.
+const FALLBACKS_MAX: usize = 8;
+
+/// What a decision came to, before anything is written.
+#[derive(Clone, Debug)]
+pub struct PolicyAnswer {
+    /// Facts to write and apply, in order; the last one is the decision. Empty for a dry run.
+    pub events: Vec<Event>,
+    /// The decision.
+    pub decided: Decided,
+    /// Every candidate as it stood, where the request asked to explain.
+    pub seats: Vec<SeatView>,
+    /// The tolerance or values it was chosen by.
+    pub rule: Rule,
+    /// η: the share of decisions given to a uniformly random eligible candidate.
+    pub exploration_floor: f64,
+    /// The task type is not declared in the catalogue.
+    pub undeclared: bool,
+    /// It must be on disk before it is answered: it has a key, or introduced a name.
+    pub must_sync: bool,
+}
+
+/// One candidate as it stood in a decision.
+#[derive(Clone, Debug)]
+pub struct SeatView {
+    /// Its number.
+    pub id: NameId,
+    /// Why it could not be chosen.
+    pub exclusion: Option<Exclusion>,
+    /// Its posterior.
+    pub posterior: crate::domain::beta::Beta,
+    /// Its draw.
+    pub theta: f64,
+    /// Expected cost.
+    pub expected: Option<crate::domain::money::NanoUsd>,
+    /// Money it would have held.
+    pub hold: Option<crate::domain::money::NanoUsd>,
+}
+
+/// Which of the seats was taken, and why that one.
+struct Choice {
+    seat: Option<usize>,
+    selection: Selection,
+    kept: Option<KeptDraw>,
+}
+
+impl Engine {
+    /// Decides which model, if any, a call should be given.
+    ///
+    /// # Errors
+    /// An unknown task type without a default one, or a name among the constraints that the catalogue does not know.
+    pub fn decide(&mut self, request: &PolicyRequest, now: UnixMillis) -> Result<PolicyAnswer, EngineError> {
+        let mut naming = Naming::default();
+        let mut table = self.table(&request.task_type, &mut naming)?;
+        table.refresh(&self.state, now);
+        let limits = Limits::new(self.catalog(), request, &table.task.settings)?;
+        let number = self.next_call;
+        let settings = &table.task.settings;
+        let mut decided = self.blank(request, table.id, &mut naming, now, settings);
+        let rule = objective(settings);
+        let mut seats = Vec::new();
+        if let Some(found) = matching_rule(request, settings) {
+            decided.verdict = match found.verdict {
+                RuleVerdict::NoModel => PolicyVerdict::NoModel,
+                RuleVerdict::RequireApproval => PolicyVerdict::RequireApproval,
+            };
+            decided.reason.clone_from(&found.reason);
+        } else {
+            let mut rng = decision_rng(self.root_seed, number.0);
+            seats = table.rows.iter().map(|row| Seat::new(row, &limits, now, draw_beta(&mut rng, row.posterior))).collect();
+            let pinned = limits.is_pin(&seats);
+            let choice = self.pick(request, &decided, &seats, settings, rule, rng.random(), rng.random());
+            self.fill(request, &mut decided, &seats, settings, rule, &choice, pinned);
+            let chosen = choice.seat.map(|i| &seats[i]);
+            decided.max_output_tokens = chosen.and_then(|seat| limits.max_output_tokens(seat, now));
+        }
+        let answer = PolicyAnswer {
+            events: Vec::new(),
+            seats: if request.explain { seats.iter().map(Seat::view).collect() } else { Vec::new() },
+            rule,
+            exploration_floor: settings.exploration_floor,
+            undeclared: !table.declared,
+            must_sync: !naming.events.is_empty() || request.key.is_some(),
+            decided,
+        };
+        drop(seats);
+        self.keep_table(&request.task_type, table);
+        Ok(self.finish(answer, naming, request.dry_run, now))
+    }
+
+    fn finish(&mut self, mut answer: PolicyAnswer, naming: Naming, dry_run: bool, now: UnixMillis) -> PolicyAnswer {
+        if dry_run {
+            answer.must_sync = false;
+            return answer;
+        }
+        self.next_call = self.next_call.next();
+        answer.events = naming.events.into_iter().map(|body| Event { at: now, body }).collect();
+        answer.events.push(Event { at: now, body: Body::Decided(Box::new(answer.decided.clone())) });
+        answer
+    }
+
+    fn blank(
+        &self,
+        request: &PolicyRequest,
+        task: NameId,
+        naming: &mut Naming,
+        now: UnixMillis,
+        settings: &TaskSettings,
+    ) -> Decided {
+        Decided {
+            number: self.next_call,
+            verdict: PolicyVerdict::Block,
+            place: naming.place(&self.state.names, task, request),
+            traits: CallTraits {
+                arm: Arm::Router,
+                selection: Selection::Draw,
+                may_teach: true,
+                quality_reward: settings.reward == Reward::Quality,
+            },
+            irreversible: request.irreversible,
+            expires_at: now.plus_ms(settings.decision_ttl_ms),
+            hold: None,
+            estimate: None,
+            estimate_source: EstimateSource::Unknown,
+            max_output_tokens: None,
+            fallbacks: Vec::new(),
+            competitors: Vec::new(),
+            exclusions: Vec::new(),
+            drawn_by: None,
+            keep: None,
+            service_tier: request.estimate.service_tier,
+            reason: String::new(),
+            asked: (request.asked != Default::default()).then(|| Box::new(request.asked.clone())),
+            key: request.key,
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the two random numbers are drawn by the caller, in a fixed order")]
+    fn pick(
+        &self,
+        request: &PolicyRequest,
+        decided: &Decided,
+        seats: &[Seat<'_>],
+        settings: &TaskSettings,
+        rule: Rule,
+        coin: f64,
+        lot: f64,
+    ) -> Choice {
+        let eligible: Vec<Contender> = contenders(seats);
+        let choice = |seat, selection, kept| Choice { seat, selection, kept };
+        if eligible.len() <= 1 {
+            let quality = seats.iter().any(|s| s.exclusion == Some(Exclusion::QualityFloor));
+            let selection = match (seats.len() > 1, quality) {
+                (false, _) => Selection::Draw,
+                (true, true) => Selection::QualityFloor,
+                (true, false) => Selection::Constraint,
+            };
+            return choice(eligible.first().map(|c| c.index), selection, None);
+        }
+        if request.irreversible {
+            let best = eligible.iter().max_by(|a, b| {
+                let mean = |c: &Contender| seats[c.index].row.posterior.mean();
+                mean(a).total_cmp(&mean(b)).then(b.expected_cost_nano.cmp(&a.expected_cost_nano))
+            });
+            return choice(best.map(|c| c.index), Selection::Irreversible, None);
+        }
+        if let Some(kept) = self.kept(decided, settings)
+            && let Some(seat) = seats.iter().position(|s| s.row.id == kept.candidate && s.exclusion.is_none())
+        {
+            return choice(Some(seat), Selection::Sticky, Some(kept));
+        }
+        if coin < settings.exploration_floor {
+            let at = (lot * eligible.len() as f64) as usize;
+            return choice(Some(eligible[at.min(eligible.len() - 1)].index), Selection::Floor, None);
+        }
+        choice(choose(&eligible, rule), Selection::Draw, None)
+    }
+
+    /// The draw this goal keeps for the task type (or step), if any.
+    fn kept(&self, decided: &Decided, settings: &TaskSettings) -> Option<KeptDraw> {
+        let step_key = sticky_key(decided, settings)?;
+        self.state.goals.get(decided.place.goal.as_str())?.kept(decided.place.task, step_key).copied()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "writes down everything that led to the decision")]
+    fn fill(
+        &self,
+        request: &PolicyRequest,
+        decided: &mut Decided,
+        seats: &[Seat<'_>],
+        settings: &TaskSettings,
+        rule: Rule,
+        choice: &Choice,
+        pinned: bool,
+    ) {
+        decided.exclusions = seats.iter().filter_map(|s| s.exclusion.map(|why| (s.row.id, why))).collect();
+        let Some(chosen) = choice.seat.map(|i| &seats[i]) else { return };
+        decided.verdict = PolicyVerdict::Allow;
+        decided.place.candidate = chosen.row.id;
+        decided.traits.selection = choice.selection;
+        if pinned {
+            decided.traits.arm = Arm::Pinned;
+            decided.traits.may_teach = settings.pins == Pins::Exchangeable;
+        }
+        decided.estimate = chosen.expected;
+        decided.estimate_source = chosen.source;
+        decided.hold = chosen.hold;
+        decided.competitors = competitors(seats, rule);
+        if request.fallback_allowed {
+            self.add_fallbacks(decided, seats, rule, choice);
+        }
+        let steers = !pinned && !request.irreversible;
+        decided.drawn_by = choice.kept.map(|k| k.drawn_by);
+        decided.keep = if steers { sticky_key(decided, settings) } else { None };
+    }
+
+    fn add_fallbacks(&self, decided: &mut Decided, seats: &[Seat<'_>], rule: Rule, choice: &Choice) {
+        let mut rest: Vec<Contender> = contenders(seats).into_iter().filter(|c| Some(c.index) != choice.seat).collect();
+        rank(&mut rest, rule);
+        rest.truncate(FALLBACKS_MAX);
+        for contender in rest {
+            let seat = &seats[contender.index];
+            decided.fallbacks.push((seat.row.id, seat.expected));
+            decided.hold = match (decided.hold, seat.hold) {
+                (Some(a), Some(b)) => Some(a.max(b)),
+                _ => None,
+            };
+        }
+    }
+}
+
+fn sticky_key(decided: &Decided, settings: &TaskSettings) -> Option<u64> {
+    match settings.sticky {
+        _ if decided.place.goal.is_empty() => None,
+        Sticky::None => None,
+        Sticky::Goal => Some(0),
+        Sticky::Step => Some(decided.place.step_key),
+    }
+}
+
+/// How the task type's objective compares draws.
+pub(super) fn objective(settings: &TaskSettings) -> Rule {
+    match settings.objective {
+        Objective::Success => Rule::Tolerance { tolerance: settings.tolerance },
+        Objective::NetValue => {
+            Rule::NetValue { value_usd: settings.value.usd(), failure_cost_usd: settings.failure_cost.usd() }
+        }
+    }
+}
+
+fn contenders(seats: &[Seat<'_>]) -> Vec<Contender> {
+    let eligible = seats.iter().enumerate().filter(|(_, s)| s.exclusion.is_none());
+    eligible.map(|(index, s)| s.contender(index)).collect()
+}
+
+/// Those who competed, in rising expected cost: all that a propensity is computed from.
+fn competitors(seats: &[Seat<'_>], rule: Rule) -> Vec<Competitor> {
+    let mut eligible: Vec<&Seat<'_>> = seats.iter().filter(|s| s.exclusion.is_none()).collect();
+    eligible.sort_by_key(|s| (s.expected.is_none(), s.expected));
+    let weighs_cost = matches!(rule, Rule::NetValue { .. });
+    let micro = |shape: f64| (shape * 1e6).round() as u64;
+    let competitor = |s: &&Seat<'_>| Competitor {
+        candidate: s.row.id,
+        alpha_micro: micro(s.row.posterior.alpha()),
+        beta_micro: micro(s.row.posterior.beta()),
+        cost: s.expected.filter(|_| weighs_cost),
+    };
+    eligible.iter().map(competitor).collect()
+}
+
+fn matching_rule<'a>(request: &PolicyRequest, settings: &'a TaskSettings) -> Option<&'a TaskRule> {
+    let holds = |rule: &&TaskRule| {
+        let label = rule.label_equals.as_ref().is_none_or(|(k, v)| request.labels.get(k) == Some(v));
+        let step = rule.step.as_ref().is_none_or(|s| *s == request.step);
+        label && step && rule.reversible.is_none_or(|r| r != request.irreversible)
+    };
+    settings.rules.iter().find(holds)
+}
+
+impl EngineError {
+    pub(super) fn unknown_model(field: &str, given: &str, known: &[String]) -> Self {
+        let shown: String = given.chars().take(80).collect();
+        let known = known.join(", ");
+        let description = format!("`{shown}` is no model of the catalogue; the task type's candidates are {known}");
+        Self::Invalid { violations: vec![FieldViolation::new(field, description)] }
+    }
+}

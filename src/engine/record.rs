@@ -1,0 +1,378 @@
+//! What came of a call becomes a fact here: which call it settles, what it cost, whether it was seen before.
+
+use super::Engine;
+use super::error::EngineError;
+use super::hydrate::{self, ColdStore};
+use super::naming::{Naming, step_key};
+use crate::domain::beta::Beta;
+use crate::domain::call::{Arm, Call, CallNo, CallTraits, Selection, Settled, Stage};
+use crate::domain::catalog::{Pins, Reward, ServiceTier};
+use crate::domain::event::{Body, Event, Key, NewCall, OutcomeRecorded, Place};
+use crate::domain::money::NanoUsd;
+use crate::domain::names::{NameId, NameKind};
+use crate::domain::outcome::{CostSource, DecisionRef, OutcomeOf, OutcomeReport};
+use crate::domain::state::State;
+use crate::domain::time::UnixMillis;
+
+/// How far ahead of the daemon's clock a caller's may be, in milliseconds.
+const CLOCK_SKEW_MS: i64 = 60_000;
+
+/// What a report came to, before anything is written.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The call that is (or was already) settled.
+    pub call: CallNo,
+    /// It was seen before: nothing is to be written.
+    pub duplicate: bool,
+    /// Facts to write and apply, in order.
+    pub events: Vec<Event>,
+    /// The event that first recorded it, where it is a duplicate with a key.
+    pub first_seq: Option<u64>,
+}
+
+impl Recorded {
+    fn again(call: CallNo, first_seq: Option<u64>) -> Self {
+        Self { call, duplicate: true, events: Vec::new(), first_seq }
+    }
+}
+
+/// The posterior of a call's candidate, where the call teaches one.
+#[must_use]
+pub fn posterior_of(engine: &Engine, call: &Call) -> Option<Beta> {
+    call.reward_micro()?;
+    let name = engine.state.names.text(NameKind::Task, call.task);
+    let task = engine.task(name).ok()?;
+    let id = engine.state.names.text(NameKind::Candidate, call.candidate);
+    let candidate = task.candidates.iter().find(|c| *c.id == *id);
+    let prior = candidate.and_then(|c| c.prior).unwrap_or(task.settings.prior);
+    Some(engine.state.cell(call.task, call.candidate)?.posterior(prior))
+}
+
+impl Engine {
+    /// Turns an outcome report into facts.
+    ///
+    /// # Errors
+    /// Nothing of that name, a key used with another body, a model id that means two models, or a time in the future.
+    pub fn record(
+        &mut self,
+        store: &dyn ColdStore,
+        report: &OutcomeReport,
+        now: UnixMillis,
+    ) -> Result<Recorded, EngineError> {
+        if let Some(key) = report.key
+            && let Some(found) = self.used(store, key)?
+        {
+            return Ok(Recorded::again(found.0, Some(found.1)));
+        }
+        let counted_at = counted_at(report.occurred_at, now)?;
+        if let Some(retried) = report.retry_of
+            && hydrate::call(&mut self.state, store, retried).is_none()
+        {
+            return Err(EngineError::not_found("call", "retry_of"));
+        }
+        match &report.of {
+            OutcomeOf::Decision(decision) => self.of_decision(store, report, decision, counted_at, now),
+            OutcomeOf::Elsewhere { task, model } => self.of_elsewhere(report, task, model, counted_at, now),
+        }
+    }
+
+    /// The call and event an idempotency key was used for.
+    ///
+    /// # Errors
+    /// It was used with another body.
+    pub fn used(&mut self, store: &dyn ColdStore, key: Key) -> Result<Option<(CallNo, u64)>, EngineError> {
+        match hydrate::key(&mut self.state, store, key.hash) {
+            Some(used) if used.body == key.body => {
+                hydrate::call(&mut self.state, store, used.call);
+                Ok(Some((used.call, used.seq)))
+            }
+            Some(_) => Err(EngineError::Conflict("this idempotency_key was used with another request".to_owned())),
+            None => Ok(None),
+        }
+    }
+
+    fn of_decision(
+        &mut self,
+        store: &dyn ColdStore,
+        report: &OutcomeReport,
+        decision: &DecisionRef,
+        counted_at: UnixMillis,
+        now: UnixMillis,
+    ) -> Result<Recorded, EngineError> {
+        let known = hydrate::call(&mut self.state, store, decision.number).cloned();
+        let mut naming = Naming::default();
+        let mut number = decision.number;
+        if let Some(call) = &known {
+            match call.stage {
+                Stage::Voided => {
+                    let say = "this decision was voided: its call was declared never made";
+                    return Err(EngineError::Precondition(say.to_owned()));
+                }
+                Stage::Settled(settled) => {
+                    if report.key.is_none() && settled.body == report.body {
+                        return Ok(Recorded::again(call.number, None));
+                    }
+                    self.further(report, call)?;
+                    number = self.next_call;
+                }
+                Stage::Open(_) | Stage::Expired => {}
+            }
+        }
+        let base = known.unwrap_or_else(|| lost(decision));
+        let served = self.served(report, &base, &mut naming)?;
+        let place = self.place_of(report, &base, number, served, decision, &mut naming);
+        let model = served.map_or(base.candidate, |s| s.0);
+        let tier = if report.service_tier == ServiceTier::Standard { base.service_tier } else { report.service_tier };
+        let settled = self.settled(report, self.model_of(base.task, model, report), base.hold, tier, counted_at)?;
+        let recorded = OutcomeRecorded {
+            call: number,
+            decision: decision.number,
+            place,
+            served: served.map(|s| s.0),
+            off_policy: served.is_some_and(|s| s.1),
+            retry_of: report.retry_of,
+            evaluation: report.evaluation,
+            counted_at,
+            settled,
+            evidence: report.evidence.clone(),
+            output_ref: report.output_ref.clone(),
+            key: report.key,
+        };
+        Ok(self.recorded(recorded, naming, now))
+    }
+
+    /// A further outcome of a decision is a fallback's, under its own key.
+    fn further(&self, report: &OutcomeReport, call: &Call) -> Result<(), EngineError> {
+        let same = report.model_served.is_empty()
+            || report.model_served == self.state.names.text(NameKind::Candidate, call.candidate);
+        if report.key.is_none() || same {
+            return Err(EngineError::Conflict(
+                "this decision has another outcome already; correct it with AmendOutcome, or report a fallback \
+                 with its own idempotency_key and model_served"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The model that served, where it is not the one decided, and whether nobody offered it.
+    fn served(
+        &self,
+        report: &OutcomeReport,
+        base: &Call,
+        naming: &mut Naming,
+    ) -> Result<Option<(NameId, bool)>, EngineError> {
+        if report.model_served.is_empty() {
+            return Ok(None);
+        }
+        let names = &self.state.names;
+        let is = |id: NameId, model: &str| {
+            let text = names.text(NameKind::Candidate, id);
+            text == report.model_served || text.split('#').next() == Some(model)
+        };
+        let model = self.known_model("model_served", &report.model_served)?;
+        if is(base.candidate, &model) {
+            return Ok(None);
+        }
+        if let Some(offered) = base.fallbacks.iter().find(|f| is(**f, &model)) {
+            return Ok(Some((*offered, false)));
+        }
+        Ok(Some((naming.name(names, NameKind::Candidate, &model), true)))
+    }
+
+    /// The catalogue id a name means, or the name itself where the catalogue has none.
+    fn known_model(&self, field: &str, text: &str) -> Result<String, EngineError> {
+        let found = self.catalog.resolve(text).map_err(|e| EngineError::field(field, e.to_string()))?;
+        Ok(found.map_or_else(|| text.to_owned(), |(model, _)| model.id.to_string()))
+    }
+
+    /// Where a call belongs, when that is not yet on the record as it is.
+    fn place_of(
+        &self,
+        report: &OutcomeReport,
+        base: &Call,
+        number: CallNo,
+        served: Option<(NameId, bool)>,
+        decision: &DecisionRef,
+        naming: &mut Naming,
+    ) -> Option<Box<NewCall>> {
+        let adds = (base.goal.is_empty() && !report.goal_id.is_empty())
+            || (base.workflow == NameId::NONE && !report.workflow.is_empty())
+            || (base.step == NameId::NONE && !report.step.is_empty())
+            || (base.tool == NameId::NONE && !report.tool.is_empty())
+            || !report.labels.is_empty();
+        let known = self.state.calls.contains_key(&number);
+        if known && !adds {
+            return None;
+        }
+        let names = &self.state.names;
+        let mut or = |has: NameId, kind, text: &str| if has == NameId::NONE { naming.name(names, kind, text) } else { has };
+        let workflow = or(base.workflow, NameKind::Workflow, &report.workflow);
+        let step = or(base.step, NameKind::Step, &report.step);
+        let tool = or(base.tool, NameKind::Tool, &report.tool);
+        let mut labels = report.labels.clone();
+        if let Some(own) = names.labels(base.labels) {
+            labels.extend(own.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
+        let labels = if report.labels.is_empty() { base.labels } else { naming.labels(names, &labels) };
+        let goal = if base.goal.is_empty() { report.goal_id.clone() } else { base.goal.clone() };
+        let key = if base.step == NameId::NONE && !report.step.is_empty() || base.step_key == 0 {
+            step_key(names.text(NameKind::Step, base.step), &report.step, names.text(NameKind::Task, base.task))
+        } else {
+            base.step_key
+        };
+        let candidate = served.map_or(base.candidate, |s| s.0);
+        let (task, step_key) = (base.task, key);
+        let mut place =
+            Place { task, candidate, workflow, step, tool, labels, goal, step_key, ..Place::default() };
+        naming.complete(&mut place);
+        let first = number == decision.number;
+        Some(Box::new(NewCall { at: base.at, place, traits: base.traits, decided: first && base.decided }))
+    }
+
+    fn of_elsewhere(
+        &mut self,
+        report: &OutcomeReport,
+        task: &str,
+        model: &str,
+        counted_at: UnixMillis,
+        now: UnixMillis,
+    ) -> Result<Recorded, EngineError> {
+        let mut naming = Naming::default();
+        let settings = if task.is_empty() { None } else { Some(self.task(task)?.clone()) };
+        let names = &self.state.names;
+        let known = if model.is_empty() { String::new() } else { self.known_model("model", model)? };
+        let offered = settings.as_ref().and_then(|t| t.candidates.iter().find(|c| *c.id == *model || *c.id == *known));
+        let candidate = offered.map_or(known.as_str(), |c| &c.id);
+        let exchangeable = settings.as_ref().is_some_and(|t| t.settings.pins == Pins::Exchangeable);
+        let traits = CallTraits {
+            arm: Arm::Elsewhere,
+            selection: Selection::Constraint,
+            may_teach: exchangeable && offered.is_some(),
+            quality_reward: settings.as_ref().is_some_and(|t| t.settings.reward == Reward::Quality),
+        };
+        let mut place = Place {
+            task: naming.name(names, NameKind::Task, task),
+            candidate: naming.name(names, NameKind::Candidate, candidate),
+            workflow: naming.name(names, NameKind::Workflow, &report.workflow),
+            step: naming.name(names, NameKind::Step, &report.step),
+            tool: naming.name(names, NameKind::Tool, &report.tool),
+            labels: naming.labels(names, &report.labels),
+            goal: report.goal_id.clone(),
+            step_key: step_key(&report.step, task, &report.tool),
+            ..Place::default()
+        };
+        naming.complete(&mut place);
+        let settled = self.settled(report, model.to_owned(), None, report.service_tier, counted_at)?;
+        let number = self.next_call;
+        let recorded = OutcomeRecorded {
+            call: number,
+            decision: number,
+            place: Some(Box::new(NewCall { at: counted_at, place, traits, decided: false })),
+            served: None,
+            off_policy: false,
+            retry_of: report.retry_of,
+            evaluation: report.evaluation,
+            counted_at,
+            settled,
+            evidence: report.evidence.clone(),
+            output_ref: report.output_ref.clone(),
+            key: report.key,
+        };
+        Ok(self.recorded(recorded, naming, now))
+    }
+
+    fn recorded(&mut self, recorded: OutcomeRecorded, naming: Naming, now: UnixMillis) -> Recorded {
+        if recorded.call == self.next_call {
+            self.next_call = self.next_call.next();
+        }
+        let call = recorded.call;
+        let mut events: Vec<Event> = naming.events.into_iter().map(|body| Event { at: now, body }).collect();
+        events.push(Event { at: now, body: Body::OutcomeRecorded(Box::new(recorded)) });
+        Recorded { call, duplicate: false, events, first_seq: None }
+    }
+
+    /// The model that is billed for a call.
+    fn model_of(&self, _task: NameId, candidate: NameId, report: &OutcomeReport) -> String {
+        let text = self.state.names.text(NameKind::Candidate, candidate);
+        let text = if candidate == NameId::OTHER || text == "other" { report.model_served.as_str() } else { text };
+        text.split('#').next().unwrap_or("").to_owned()
+    }
+
+    /// Cost of the call: reported, else usage × the price of its day, else unknown.
+    fn settled(
+        &self,
+        report: &OutcomeReport,
+        model: String,
+        hold: Option<NanoUsd>,
+        tier: ServiceTier,
+        counted_at: UnixMillis,
+    ) -> Result<Settled, EngineError> {
+        let found = self.catalog.resolve(&model).map_err(|e| EngineError::field("model", e.to_string()))?;
+        let priced = report.usage.zip(found).and_then(|(usage, (model, _))| model.cost(&usage, tier, counted_at));
+        let (cost, cost_source) = match (report.cost, priced) {
+            (Some(cost), _) => (Some(cost), CostSource::Reported),
+            (None, Some(cost)) => (Some(cost), CostSource::Priced),
+            (None, None) => (None, CostSource::Unknown),
+        };
+        Ok(Settled {
+            cost,
+            cost_source,
+            verdict: report.verdict,
+            quality: report.quality,
+            usage: report.usage,
+            latency_ms: report.latency_ms,
+            energy_mj: report.energy_mj,
+            overrun: cost.zip(hold).is_some_and(|(cost, hold)| cost > hold),
+            body: report.body,
+        })
+    }
+}
+
+/// A decision whose record a crash lost, as its id tells it.
+fn lost(decision: &DecisionRef) -> Call {
+    Call {
+        number: decision.number,
+        decision: decision.number,
+        seq: 0,
+        at: decision.at,
+        counted_at: decision.at,
+        decided: true,
+        task: decision.task,
+        candidate: decision.candidate,
+        workflow: NameId::NONE,
+        step: decision.step,
+        tool: NameId::NONE,
+        labels: crate::domain::names::LabelsId::NONE,
+        goal: String::new(),
+        step_key: 0,
+        traits: decision.traits,
+        service_tier: ServiceTier::Standard,
+        hold: None,
+        fallbacks: Vec::new(),
+        named_retry: false,
+        follows_failure: false,
+        off_policy: false,
+        evaluation: false,
+        stage: Stage::Expired,
+        amendments: 0,
+    }
+}
+
+fn counted_at(occurred_at: Option<UnixMillis>, now: UnixMillis) -> Result<UnixMillis, EngineError> {
+    match occurred_at {
+        Some(at) if at > now.plus_ms(CLOCK_SKEW_MS) => {
+            Err(EngineError::field("occurred_at", "lies in the future; send when the call was made, or leave it out"))
+        }
+        Some(at) if at < UnixMillis(0) => Err(EngineError::field("occurred_at", "lies before 1970")),
+        Some(at) => Ok(at.min(now)),
+        None => Ok(now),
+    }
+}
+
+/// The call of that number as it stands, after its facts were applied.
+#[must_use]
+pub(super) fn standing(state: &State, number: CallNo) -> Option<(&Call, &Settled)> {
+    let call = state.calls.get(&number)?;
+    Some((call, call.settled()?))
+}

@@ -1,0 +1,210 @@
+//! One candidate in one decision: its draw, what it would hold, and whether it may play.
+
+use super::error::EngineError;
+use super::table::{Row, chance_at_least};
+use super::decide::SeatView;
+use crate::domain::catalog::{Catalog, TaskCandidate, TaskSettings};
+use crate::domain::cell::EstimateSource;
+use crate::domain::choose::Contender;
+use crate::domain::event::ModelState;
+use crate::domain::filter::{Exclusion, FLOOR_DOUBT};
+use crate::domain::money::NanoUsd;
+use crate::domain::pricing::Usage;
+use crate::domain::request::PolicyRequest;
+use crate::domain::time::UnixMillis;
+
+/// What a request and its task type demand of every candidate.
+pub(super) struct Limits<'a> {
+    request: &'a PolicyRequest,
+    ceiling: Option<NanoUsd>,
+    /// A floor of the request above the task type's own.
+    floor: Option<f64>,
+    allowed: Vec<Named>,
+    denied: Vec<Named>,
+}
+
+/// A model named in a constraint: a candidate id, or any id of its model.
+struct Named {
+    text: String,
+    model: Option<String>,
+}
+
+impl Named {
+    fn is(&self, candidate: &TaskCandidate) -> bool {
+        *self.text == *candidate.id || self.model.as_deref() == Some(&candidate.model.id)
+    }
+}
+
+impl<'a> Limits<'a> {
+    /// Resolves what the request names.
+    ///
+    /// # Errors
+    /// A name that the catalogue does not know, or an own choice that is not among the models allowed.
+    pub fn new(catalog: &'a Catalog, request: &'a PolicyRequest, settings: &TaskSettings) -> Result<Self, EngineError> {
+        let asked = &request.asked;
+        let mut allowed = names(catalog, "constraints.allowed_models", &asked.allowed_models)?;
+        let denied = names(catalog, "constraints.denied_models", &asked.denied_models)?;
+        if !asked.requested_model.is_empty() && !allowed.is_empty() {
+            let own = names(catalog, "requested_model", std::slice::from_ref(&asked.requested_model))?;
+            allowed.retain(|a| own.iter().any(|o| o.text == a.text || (o.model.is_some() && o.model == a.model)));
+            if allowed.is_empty() {
+                let say = "is not among `constraints.allowed_models`; name it there too, or leave one of the two out";
+                return Err(EngineError::field("requested_model", say));
+            }
+        }
+        let ceiling = match (asked.max_cost, settings.max_cost) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let floor = asked.min_success_rate.filter(|f| *f > settings.min_success_rate);
+        Ok(Self { request, ceiling, floor, allowed, denied })
+    }
+
+    fn by_name(&self, candidate: &TaskCandidate) -> Option<Exclusion> {
+        if !self.allowed.is_empty() && !self.allowed.iter().any(|n| n.is(candidate)) {
+            return Some(Exclusion::NotAllowed);
+        }
+        self.denied.iter().any(|n| n.is(candidate)).then_some(Exclusion::Denied)
+    }
+
+    /// Whether the request left one model by name where there was a choice.
+    pub fn is_pin(&self, seats: &[Seat<'_>]) -> bool {
+        if self.allowed.is_empty() && self.denied.is_empty() {
+            return false;
+        }
+        let serving = || seats.iter().filter(|s| s.row.state == ModelState::Enabled);
+        serving().filter(|s| self.by_name(&s.row.candidate).is_none()).count() == 1 && serving().count() > 1
+    }
+
+    fn exclusion(&self, row: &Row, seat: &Cost) -> Option<Exclusion> {
+        let (model, asked, estimate) = (&row.candidate.model, &self.request.asked, &self.request.estimate);
+        match row.state {
+            ModelState::Disabled => return Some(Exclusion::Disabled),
+            ModelState::Shadow => return Some(Exclusion::Shadow),
+            ModelState::Enabled => {}
+        }
+        if let Some(why) = self.by_name(&row.candidate) {
+            return Some(why);
+        }
+        if !asked.capabilities.iter().all(|c| model.capabilities.contains(c)) {
+            return Some(Exclusion::CapabilityMissing);
+        }
+        let estimated = estimate.input_tokens.map_or(0, |t| t.saturating_add(estimate.output_tokens.unwrap_or(0)));
+        let context_short = asked.min_context_tokens.is_some_and(|need| model.context_tokens.is_none_or(|c| c < need));
+        let estimate_long = model.context_tokens.is_some_and(|c| c < estimated)
+            || estimate.output_tokens.is_some_and(|need| model.output_tokens.is_some_and(|limit| limit < need));
+        if context_short || estimate_long {
+            return Some(Exclusion::ContextTooSmall);
+        }
+        let chance = self.floor.map_or(row.floor_chance, |floor| chance_at_least(row.posterior, floor));
+        if chance < FLOOR_DOUBT {
+            return Some(Exclusion::QualityFloor);
+        }
+        if let (Some(ceiling), Some(p95)) = (asked.max_latency_ms, row.p95_ms)
+            && p95 > f64::from(ceiling)
+        {
+            return Some(Exclusion::LatencyCeiling);
+        }
+        let ceiling = self.ceiling?;
+        match (seat.hold, seat.expected) {
+            (_, None) | (None, _) => Some(Exclusion::PriceUnknown),
+            (Some(hold), Some(expected)) => (hold.max(if seat.priced { NanoUsd::ZERO } else { expected }) > ceiling)
+                .then_some(Exclusion::OverMaxCost),
+        }
+    }
+
+    /// Money the call would reserve: input estimate at the uncached price + the most output it may make (definitions 11).
+    fn cost(&self, row: &Row, now: UnixMillis) -> Cost {
+        let estimate = &self.request.estimate;
+        let model = &row.candidate.model;
+        let price = model.price_at(estimate.service_tier, now);
+        let request = match (estimate.input_tokens, estimate.output_tokens) {
+            (Some(input), Some(output)) => Some(Usage { input, output, ..Usage::default() }),
+            _ => None,
+        };
+        let (mut expected, mut source) = (row.expected, row.source);
+        if let (Some(usage), true) = (request, source != EstimateSource::Learned)
+            && let Some(cost) = price.and_then(|p| p.cost(&usage))
+        {
+            (expected, source) = (Some(cost), EstimateSource::Request);
+        }
+        let fallback = row.usage.or(model.typical.map(|t| (t.input_tokens, t.output_tokens)));
+        let input = estimate.input_tokens.or(fallback.map(|f| f.0));
+        let output = estimate.max_output_tokens.or(estimate.output_tokens).or(fallback.map(|f| f.1));
+        let worst = input.zip(output).map(|(input, output)| Usage { input, output, ..Usage::default() });
+        let priced = worst.zip(price).and_then(|(usage, price)| price.cost(&usage));
+        let hold = priced.or(self.ceiling);
+        Cost { expected, source, hold, priced: priced.is_some(), input }
+    }
+
+    /// The most output tokens that stay under the ceiling, the caller's own limit and the model's.
+    pub fn max_output_tokens(&self, seat: &Seat<'_>, now: UnixMillis) -> Option<u64> {
+        let estimate = &self.request.estimate;
+        let model = &seat.row.candidate.model;
+        let price = model.price_at(estimate.service_tier, now);
+        let affordable = self.ceiling.zip(price).zip(seat.input).and_then(|((ceiling, price), input)| {
+            price.affordable_output_tokens(input, ceiling)
+        });
+        [estimate.max_output_tokens, affordable, model.output_tokens].into_iter().flatten().min()
+    }
+}
+
+/// What one candidate would cost.
+struct Cost {
+    expected: Option<NanoUsd>,
+    source: EstimateSource,
+    hold: Option<NanoUsd>,
+    priced: bool,
+    input: Option<u64>,
+}
+
+/// One candidate in one decision.
+pub(super) struct Seat<'a> {
+    pub row: &'a Row,
+    pub theta: f64,
+    pub exclusion: Option<Exclusion>,
+    pub expected: Option<NanoUsd>,
+    pub source: EstimateSource,
+    pub hold: Option<NanoUsd>,
+    /// Input tokens assumed for the hold.
+    pub input: Option<u64>,
+}
+
+impl<'a> Seat<'a> {
+    /// Seats a candidate with its draw.
+    pub fn new(row: &'a Row, limits: &Limits<'_>, now: UnixMillis, theta: f64) -> Self {
+        let cost = limits.cost(row, now);
+        let exclusion = limits.exclusion(row, &cost);
+        let Cost { expected, source, hold, input, .. } = cost;
+        Self { row, theta, exclusion, expected, source, hold, input }
+    }
+
+    /// As the choice sees it.
+    pub fn contender(&self, index: usize) -> Contender {
+        Contender { index, theta: self.theta, expected_cost_nano: self.expected.map(|c| c.0) }
+    }
+
+    /// As a report shows it.
+    pub fn view(&self) -> SeatView {
+        SeatView {
+            id: self.row.id,
+            exclusion: self.exclusion,
+            posterior: self.row.posterior,
+            theta: self.theta,
+            expected: self.expected,
+            hold: self.hold,
+        }
+    }
+}
+
+fn names(catalog: &Catalog, field: &str, given: &[String]) -> Result<Vec<Named>, EngineError> {
+    let resolve = |text: &String| {
+        let stem = text.split_once('#').map_or(text.as_str(), |(stem, _)| stem);
+        let found = catalog.resolve(stem).map_err(|e| EngineError::field(field, e.to_string()))?;
+        let known: Vec<String> = catalog.models().iter().map(|m| m.id.to_string()).collect();
+        let (model, _) = found.ok_or_else(|| EngineError::unknown_model(field, text, &known))?;
+        let whole = stem.len() == text.len();
+        Ok(Named { text: text.clone(), model: whole.then(|| model.id.to_string()) })
+    };
+    given.iter().map(resolve).collect()
+}

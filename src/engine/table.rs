@@ -1,0 +1,103 @@
+//! The candidates of one task type, ready to be drawn from: what the catalogue says of each beside what was learned.
+//! Rows are refreshed when their cell or their price changed, so that a decision computes nothing twice.
+
+use std::sync::Arc;
+
+use crate::domain::beta::{Beta, BetaGrid};
+use crate::domain::catalog::{Catalog, Prior, ServiceTier, Task, TaskCandidate};
+use crate::domain::cell::{EstimateSource, expected_cost};
+use crate::domain::event::ModelState;
+use crate::domain::money::NanoUsd;
+use crate::domain::names::{NameId, NameKind};
+use crate::domain::state::State;
+use crate::domain::time::UnixMillis;
+
+/// One task type as the engine uses it.
+#[derive(Clone, Debug)]
+pub(super) struct TaskTable {
+    /// Its number.
+    pub id: NameId,
+    /// Its settings and candidates: its own, or those of the default task type.
+    pub task: Arc<Task>,
+    /// Whether the catalogue declares it.
+    pub declared: bool,
+    /// Its candidates in catalogue order.
+    pub rows: Vec<Row>,
+}
+
+/// One candidate.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub id: NameId,
+    pub candidate: TaskCandidate,
+    pub prior: Prior,
+    pub state: ModelState,
+    pub posterior: Beta,
+    pub expected: Option<NanoUsd>,
+    pub source: EstimateSource,
+    /// Learned mean input and output tokens.
+    pub usage: Option<(u64, u64)>,
+    pub p95_ms: Option<f64>,
+    /// P(p ≥ the task type's own floor).
+    pub floor_chance: f64,
+    cell_version: u64,
+    price_until: UnixMillis,
+}
+
+impl TaskTable {
+    /// The table of a task type as of `catalog` and `state`; candidates must have their numbers.
+    pub fn new(catalog: &Catalog, state: &State, id: NameId, task: &Arc<Task>, name: &str) -> Self {
+        let rows = task.candidates.iter().map(|c| Row::new(state, id, task, c)).collect();
+        Self { id, task: task.clone(), declared: catalog.task(name).is_some(), rows }
+    }
+
+    /// Brings every row up to date with its cell and with the prices of `now`.
+    pub fn refresh(&mut self, state: &State, now: UnixMillis) {
+        let cells = state.tasks.get(&self.id).map(|t| &t.cells);
+        for row in &mut self.rows {
+            let cell = cells.and_then(|c| c.get(&row.id));
+            let version = cell.map_or(0, |c| c.version);
+            if version == row.cell_version && now < row.price_until {
+                continue;
+            }
+            row.cell_version = version;
+            let model = &row.candidate.model;
+            let price = model.price_at(ServiceTier::Standard, now);
+            let next = model.prices.iter().map(|p| p.from).filter(|from| *from > now).min();
+            row.price_until = next.unwrap_or(UnixMillis(i64::MAX));
+            (row.expected, row.source) = expected_cost(cell, price, None, model.typical);
+            row.posterior = cell.cloned().unwrap_or_default().posterior(row.prior);
+            row.usage = cell.and_then(|c| c.mean_usage()).map(|u| (u.input, u.output));
+            row.p95_ms = cell.and_then(|c| c.latency.p95_ms());
+            row.floor_chance = chance_at_least(row.posterior, self.task.settings.min_success_rate);
+        }
+    }
+}
+
+impl Row {
+    fn new(state: &State, task: NameId, of: &Arc<Task>, candidate: &TaskCandidate) -> Self {
+        let id = state.names.id(NameKind::Candidate, &candidate.id).unwrap_or(NameId::OTHER);
+        let model = state.names.id(NameKind::Candidate, &candidate.model.id).unwrap_or(id);
+        let said = state.model_state(task, &[id, model]);
+        let declared = if candidate.shadow { ModelState::Shadow } else { ModelState::Enabled };
+        Self {
+            id,
+            candidate: candidate.clone(),
+            prior: candidate.prior.unwrap_or(of.settings.prior),
+            state: said.unwrap_or(declared),
+            posterior: Beta::UNIFORM,
+            expected: None,
+            source: EstimateSource::Unknown,
+            usage: None,
+            p95_ms: None,
+            floor_chance: 1.0,
+            cell_version: u64::MAX,
+            price_until: UnixMillis(i64::MIN),
+        }
+    }
+}
+
+/// P(p ≥ floor); exact only where it can matter (a mean at or above the floor is never excluded by it).
+pub(super) fn chance_at_least(posterior: Beta, floor: f64) -> f64 {
+    if floor <= 0.0 || posterior.mean() >= floor { 1.0 } else { BetaGrid::new(posterior).sf(floor) }
+}
