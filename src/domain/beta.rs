@@ -521,7 +521,9 @@ mod tests {
         assert!(grid.quantile(-1.0) < 0.8 && grid.quantile(2.0) > 0.999);
         let (low, high) = grid.interval(0.9);
         assert!((low - 0.937_771_9).abs() < 1e-6 && (high - 0.991_690_6).abs() < 1e-6, "{low} {high}");
-        for (a, b) in [(5e-324, 5e-324), (f64::MAX, f64::MAX), (5e-324, f64::MAX), (f64::MAX, 5e-324), (1e-9, 1e9), (1e300, 2.0)] {
+        for (a, b) in
+            [(5e-324, 5e-324), (f64::MAX, f64::MAX), (5e-324, f64::MAX), (f64::MAX, 5e-324), (1e-9, 1e9), (1e300, 2.0)]
+        {
             let grid = BetaGrid::new(beta(a, b));
             for x in [0.0, 1e-300, 0.1, 0.5, 0.9, 1.0] {
                 assert!((0.0..=1.0).contains(&grid.cdf(x)), "Beta({a}, {b}) at {x}: {}", grid.cdf(x));

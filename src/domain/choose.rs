@@ -94,9 +94,7 @@ fn position_net_value(eligible: &[Contender], value_usd: f64, failure_cost_usd: 
         Some(nano) => contender.theta * stake_usd - failure_cost_usd - nano as f64 * USD_PER_NANO,
         None => f64::NEG_INFINITY,
     };
-    first_best(eligible.iter().enumerate(), |a, b| {
-        net_usd(a).total_cmp(&net_usd(b)).then(a.theta.total_cmp(&b.theta))
-    })
+    first_best(eligible.iter().enumerate(), |a, b| net_usd(a).total_cmp(&net_usd(b)).then(a.theta.total_cmp(&b.theta)))
 }
 
 /// Orders known costs by amount and puts the unknown ones behind them.

@@ -147,7 +147,7 @@ pub struct Competitor {
     pub alpha_micro: u64,
     /// β in millionths, prior included.
     pub beta_micro: u64,
-    /// Expected cost, where the objective weighs it; `None`: unknown or not weighed.
+    /// Expected cost; `None`: unknown.
     pub cost: Option<NanoUsd>,
 }
 

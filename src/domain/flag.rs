@@ -126,8 +126,8 @@ pub fn look(task: NameId, state: &FlagState, of: &Comparisons<'_>, margin: f64) 
         Some(p) => Some(Raised { probability: p.probability, ..r }),
         None => Some(r),
     });
-    let fresh = (best.probability >= bar)
-        .then_some(Raised { incumbent, cheaper: best.cheaper, probability: best.probability });
+    let fresh =
+        (best.probability >= bar).then_some(Raised { incumbent, cheaper: best.cheaper, probability: best.probability });
     let raised = current.or(fresh);
     Some(FlagLook { task, pairs, raised })
 }

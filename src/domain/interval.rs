@@ -69,7 +69,8 @@ fn log_delta_interval(sums: CostSuccessSums) -> (f64, f64) {
     // Rounding can leave a variance of equal costs a hair below zero.
     let cost_variance = ((sums.sum_cc - sums.sum_c * mean_cost) / (n - 1.0)).max(0.0);
     let covariance = (sums.sum_cy - mean_cost * s) / (n - 1.0);
-    let relative_variance = cost_variance / (mean_cost * mean_cost) + (1.0 - rate) / rate - 2.0 * covariance / (mean_cost * rate);
+    let relative_variance =
+        cost_variance / (mean_cost * mean_cost) + (1.0 - rate) / rate - 2.0 * covariance / (mean_cost * rate);
     let spread = (NORMAL_95 * (relative_variance.max(0.0) / n).sqrt()).exp();
     let centre = mean_cost / rate;
     (centre / spread, centre * spread)
@@ -112,7 +113,8 @@ mod tests {
         // 40 calls, every fourth fails at $0.03, the others succeed at $0.01:
         // c̄ = .015, s_c² = .003/39, s_cy = −.15/39, p̃ = 31/42; by hand
         // se² = (.341880 + .354839 + .694789)/40 = .0347877, r̃ = .0203226, exp(1.644854·.186515) = 1.359100.
-        let result = cost_per_success(sums_of((0..40).map(|call| if call % 4 == 0 { (0.03, false) } else { (0.01, true) })));
+        let result =
+            cost_per_success(sums_of((0..40).map(|call| if call % 4 == 0 { (0.03, false) } else { (0.01, true) })));
         assert!((result.estimate.unwrap() - 0.02).abs() < 1e-12);
         let (low, high) = result.interval.unwrap();
         assert!((low - 0.014_953).abs() < 1e-6 && (high - 0.027_620).abs() < 1e-6, "{low} {high}");

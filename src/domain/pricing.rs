@@ -65,9 +65,8 @@ impl Catalog {
         {
             return Ok(Some((model, MatchStep::DateStripped)));
         }
-        let hits: Vec<usize> = (0..self.models().len())
-            .filter(|i| self.models()[*i].rules.iter().any(|rule| rule.matches(id)))
-            .collect();
+        let hits: Vec<usize> =
+            (0..self.models().len()).filter(|i| self.models()[*i].rules.iter().any(|rule| rule.matches(id))).collect();
         Ok(self.only(id, &hits)?.map(|model| (model, MatchStep::Rule)))
     }
 
@@ -128,7 +127,10 @@ fn is_date_suffix(suffix: &str) -> bool {
         _ => false,
     };
     let number = |range: std::ops::Range<usize>| digits.get(range).and_then(|d| d.parse::<u32>().ok()).unwrap_or(0);
-    shaped && (1900..2200).contains(&number(0..4)) && (1..=12).contains(&number(4..6)) && (1..=31).contains(&number(6..8))
+    shaped
+        && (1900..2200).contains(&number(0..4))
+        && (1..=12).contains(&number(4..6))
+        && (1..=31).contains(&number(6..8))
 }
 
 impl Model {

@@ -77,7 +77,8 @@ pub fn with_floor(pi: &[f64], eta: f64) -> Vec<f64> {
 /// If V + L is negative or a number is not finite, a programmer's error (`INV-PROPENSITY-1`).
 #[must_use]
 pub fn net_value_propensities(arms: &[(Beta, f64, f64)]) -> Vec<f64> {
-    let stakes: Vec<Stake> = arms.iter().map(|&(posterior, stake, offset)| Stake::new(posterior, stake, offset)).collect();
+    let stakes: Vec<Stake> =
+        arms.iter().map(|&(posterior, stake, offset)| Stake::new(posterior, stake, offset)).collect();
     normalised((0..stakes.len()).map(|arm| net_value_mass(&stakes, arm)).collect())
 }
 
@@ -108,8 +109,10 @@ impl<'a> TolerancePlan<'a> {
         // Below the highest of the lower ends somebody is certainly above: nothing is won there. The sub-distributions H of
         // equal-cost groups do need that part.
         let grouped = tolerance > 0.0 && groups.iter().any(|group| group.len() > 1);
-        let lowest = if grouped { f64::NEG_INFINITY } else { highest_lower_end(grids.iter().map(|grid| grid.node_log_odds(0))) };
-        let nodes = grids.iter().flat_map(|grid| (0..grid.node_count()).step_by(STRIDE).map(|index| grid.node_log_odds(index)));
+        let lowest =
+            if grouped { f64::NEG_INFINITY } else { highest_lower_end(grids.iter().map(|grid| grid.node_log_odds(0))) };
+        let nodes =
+            grids.iter().flat_map(|grid| (0..grid.node_count()).step_by(STRIDE).map(|index| grid.node_log_odds(index)));
         let mut edges: Vec<f64> = nodes.clone().collect();
         if tolerance > 0.0 {
             edges.extend(nodes.map(|z| shifted(z, tolerance)));
@@ -145,7 +148,15 @@ impl<'a> TolerancePlan<'a> {
     /// Adds one point: for every group g, Π over cheaper groups of F(x−ε), times (the best is in g) + (the best is dearer).
     ///
     /// Going from the dearest group down, `all_below` = Π F_j(x) and `best_among` = Σ_m f_m Π_{j≠m} F_j(x) over the dearer arms.
-    fn add_point(&self, z: f64, weight: f64, at: &[(f64, f64)], under: &[f64], tables: &[Option<GroupTable>], result: &mut [f64]) {
+    fn add_point(
+        &self,
+        z: f64,
+        weight: f64,
+        at: &[(f64, f64)],
+        under: &[f64],
+        tables: &[Option<GroupTable>],
+        result: &mut [f64],
+    ) {
         let mut cheaper_under: f64 = under.iter().product();
         let (mut all_below, mut best_among) = (1.0, 0.0);
         for (group, table) in self.groups.iter().zip(tables).rev() {
@@ -155,7 +166,9 @@ impl<'a> TolerancePlan<'a> {
             let mut group_below = 1.0;
             let mut group_best = 0.0;
             for arm in group.clone() {
-                let others = product_of_others(group, arm, |other| if self.tolerance == 0.0 && other < arm { under[other] } else { at[other].0 });
+                let others = product_of_others(group, arm, |other| {
+                    if self.tolerance == 0.0 && other < arm { under[other] } else { at[other].0 }
+                });
                 let own_best = at[arm].1 * others;
                 let within = match table {
                     Some(table) => table.between(&self.edges, arm - group.start, self.below(z), z),
@@ -176,7 +189,8 @@ impl<'a> TolerancePlan<'a> {
         let needed = self.tolerance > 0.0 && group.len() > 1 && group.end < self.grids.len();
         needed.then(|| {
             let density = |arm: usize, z: f64| {
-                self.grids[arm].at_log_odds(z).1 * product_of_others(group, arm, |other| self.grids[other].cdf_at_log_odds(z))
+                self.grids[arm].at_log_odds(z).1
+                    * product_of_others(group, arm, |other| self.grids[other].cdf_at_log_odds(z))
             };
             let members = group.clone().map(|arm| {
                 let mut sum = 0.0;
@@ -362,7 +376,9 @@ mod tests {
             (i..arms.len())
                 .map(|m| {
                     let z = |node: usize| grids[m].node_log_odds(node);
-                    (1..2048).map(|node| (z(node) - z(node - 1)) * term(i, m, 0.5 * (z(node) + z(node - 1)))).sum::<f64>()
+                    (1..2048)
+                        .map(|node| (z(node) - z(node - 1)) * term(i, m, 0.5 * (z(node) + z(node - 1))))
+                        .sum::<f64>()
                 })
                 .sum()
         };
@@ -456,7 +472,12 @@ mod tests {
             for tolerance in [0.0, 0.01] {
                 let grids = arms.iter().map(|&arm| BetaGrid::with_nodes(arm, 2048)).collect();
                 let fine = normalised(TolerancePlan::with_grids(grids, &groups, tolerance).integrate());
-                assert_close(&propensities(&arms, tolerance), &fine, 2e-5, &format!("setting {setting}, ε {tolerance}"));
+                assert_close(
+                    &propensities(&arms, tolerance),
+                    &fine,
+                    2e-5,
+                    &format!("setting {setting}, ε {tolerance}"),
+                );
             }
         }
     }
@@ -468,7 +489,12 @@ mod tests {
             for tolerance in [0.0, 0.01] {
                 let priced: Vec<_> = arms.iter().enumerate().map(|(place, &arm)| (arm, Some(place as u64))).collect();
                 let drawn = by_drawing(&priced, Rule::Tolerance { tolerance }, DRAWS, SEED + setting as u64);
-                assert_drawn(&propensities(&arms, tolerance), &drawn, DRAWS, &format!("setting {setting}, ε {tolerance}"));
+                assert_drawn(
+                    &propensities(&arms, tolerance),
+                    &drawn,
+                    DRAWS,
+                    &format!("setting {setting}, ε {tolerance}"),
+                );
             }
         }
     }
@@ -509,11 +535,13 @@ mod tests {
         for (setting, arms) in settings().into_iter().enumerate() {
             for (value_usd, failure_cost_usd) in [(1.0, 0.0), (0.01, 0.02), (0.0, 0.0)] {
                 // Pairs of equal cost among them: 0, 0, 3, 3, 6, … tenths of a cent.
-                let priced: Vec<_> = arms.iter().enumerate().map(|(place, &arm)| (arm, Some(place as u64 / 2 * 3_000_000))).collect();
+                let priced: Vec<_> =
+                    arms.iter().enumerate().map(|(place, &arm)| (arm, Some(place as u64 / 2 * 3_000_000))).collect();
                 let rule = Rule::NetValue { value_usd, failure_cost_usd };
                 let drawn = by_drawing(&priced, rule, DRAWS, SEED + setting as u64);
                 let offset = |nano: Option<u64>| -failure_cost_usd - nano.unwrap() as f64 * 1e-9;
-                let terms: Vec<_> = priced.iter().map(|&(arm, nano)| (arm, value_usd + failure_cost_usd, offset(nano))).collect();
+                let terms: Vec<_> =
+                    priced.iter().map(|&(arm, nano)| (arm, value_usd + failure_cost_usd, offset(nano))).collect();
                 let found = net_value_propensities(&terms);
                 assert!((found.iter().sum::<f64>() - 1.0).abs() < 1e-12);
                 assert_drawn(&found, &drawn, DRAWS, &format!("setting {setting}, V {value_usd}, L {failure_cost_usd}"));
@@ -525,8 +553,11 @@ mod tests {
     fn net_value_sums_to_one_before_scaling() {
         let mut worst = 0.0f64;
         for arms in settings() {
-            let stakes: Vec<_> =
-                arms.iter().enumerate().map(|(place, &arm)| Stake::new(arm, 0.1, -0.002 * (place / 2) as f64)).collect();
+            let stakes: Vec<_> = arms
+                .iter()
+                .enumerate()
+                .map(|(place, &arm)| Stake::new(arm, 0.1, -0.002 * (place / 2) as f64))
+                .collect();
             let total: f64 = (0..stakes.len()).map(|arm| net_value_mass(&stakes, arm)).sum();
             worst = worst.max((total - 1.0).abs());
         }
@@ -538,7 +569,12 @@ mod tests {
     fn net_value_of_equal_terms_is_the_highest_draw() {
         for (setting, arms) in settings().into_iter().enumerate() {
             let terms: Vec<_> = arms.iter().map(|&arm| (arm, 0.5, -0.1)).collect();
-            assert_close(&net_value_propensities(&terms), &propensities(&arms, 0.0), 2e-5, &format!("setting {setting}"));
+            assert_close(
+                &net_value_propensities(&terms),
+                &propensities(&arms, 0.0),
+                2e-5,
+                &format!("setting {setting}"),
+            );
         }
     }
 

@@ -83,6 +83,8 @@ pub struct State {
     pub open: BTreeSet<(UnixMillis, CallNo)>,
     /// Calls ever made or decided, for status.
     pub calls_total: u64,
+    /// Amendments ever made, for status.
+    pub amendments_total: u64,
     /// What was touched; `None`: nobody asks.
     pub touched: Option<Touched>,
 }
@@ -131,7 +133,11 @@ impl State {
         self.sum(call.counted_at, key, &Tally::of_outcome(call), add);
         if call.task != NameId::NONE && call.candidate != NameId::NONE {
             let cell = self.tasks.entry(call.task).or_default().cells.entry(call.candidate).or_default();
-            if add { cell.add(call) } else { cell.remove(call) }
+            if add {
+                cell.add(call)
+            } else {
+                cell.remove(call)
+            }
             if let Some(touched) = &mut self.touched {
                 touched.cells.insert((call.task, call.candidate));
             }

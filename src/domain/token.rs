@@ -77,7 +77,8 @@ impl TokenKey {
             return None;
         }
         let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let wide = |from: usize, length: usize| bytes[from..from + length].iter().fold(0_u64, |n, b| n << 8 | u64::from(*b));
+        let wide =
+            |from: usize, length: usize| bytes[from..from + length].iter().fold(0_u64, |n, b| n << 8 | u64::from(*b));
         Some(DecisionRef {
             number: CallNo(wide(1, 8)),
             at: UnixMillis(wide(9, 6) as i64),

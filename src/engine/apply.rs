@@ -145,6 +145,7 @@ fn call_of(old: Option<&Call>, seq: u64, recorded: &OutcomeRecorded) -> Option<C
 fn amend(state: &mut State, seq: u64, amended: &OutcomeAmended) {
     let Some(old) = state.calls.get(&amended.call).cloned() else { return };
     use_key(state, amended.key, amended.call, seq);
+    state.amendments_total += 1;
     let stage = Stage::Settled(amended.settled);
     let call = Call { stage, amendments: old.amendments.saturating_add(1), ..old.clone() };
     settle(state, Some(&old), call);
@@ -217,7 +218,9 @@ fn reset(state: &mut State, task: NameId, candidate: NameId, from: CallNo) {
         .into_iter()
         .filter(|((a, b), _)| candidate != NameId::NONE && *a != candidate && *b != candidate)
         .collect::<BTreeMap<_, _>>();
-    let concerns = |r: &crate::domain::flag::Raised| candidate == NameId::NONE || r.incumbent == candidate || r.cheaper == candidate;
+    let concerns = |r: &crate::domain::flag::Raised| {
+        candidate == NameId::NONE || r.incumbent == candidate || r.cheaper == candidate
+    };
     if of.flag.raised.as_ref().is_some_and(concerns) {
         of.flag.raised = None;
     }

@@ -1,6 +1,8 @@
 //! One decision, in order: rules → draws for every candidate → filters → choice among the eligible → fallbacks.
 //! Cost decides who may play, never who is better. Nothing is changed here: the answer is an event to be applied.
 
+use std::sync::Arc;
+
 use rand::RngExt as _;
 
 use super::Engine;
@@ -8,7 +10,7 @@ use super::error::{EngineError, FieldViolation};
 use super::naming::Naming;
 use super::seat::{Limits, Seat};
 use crate::domain::call::{Arm, CallTraits, Selection};
-use crate::domain::catalog::{Objective, Pins, Reward, Rule as TaskRule, RuleVerdict, Sticky, TaskSettings};
+use crate::domain::catalog::{Objective, Pins, Reward, Rule as TaskRule, RuleVerdict, Sticky, Task, TaskSettings};
 use crate::domain::cell::EstimateSource;
 use crate::domain::choose::{Contender, Rule, choose, rank};
 use crate::domain::draw::{decision_rng, draw_beta};
@@ -29,7 +31,13 @@ pub struct PolicyAnswer {
     pub events: Vec<Event>,
     /// The decision.
     pub decided: Decided,
-    /// Every candidate as it stood, where the request asked to explain.
+    /// The task type it was decided by: its own, or the default one.
+    pub task: Arc<Task>,
+    /// Place of the candidate served among those of the task type.
+    pub served: Option<usize>,
+    /// Places of the fallbacks, best first.
+    pub fallbacks: Vec<usize>,
+    /// Every candidate as it stood, in catalogue order.
     pub seats: Vec<SeatView>,
     /// The tolerance or values it was chosen by.
     pub rule: Rule,
@@ -79,7 +87,7 @@ impl Engine {
         let settings = &table.task.settings;
         let mut decided = self.blank(request, table.id, &mut naming, now, settings);
         let rule = objective(settings);
-        let mut seats = Vec::new();
+        let (mut seats, mut served, mut fallbacks) = (Vec::new(), None, Vec::new());
         if let Some(found) = matching_rule(request, settings) {
             decided.verdict = match found.verdict {
                 RuleVerdict::NoModel => PolicyVerdict::NoModel,
@@ -88,15 +96,19 @@ impl Engine {
             decided.reason.clone_from(&found.reason);
         } else {
             let mut rng = decision_rng(self.root_seed, number.0);
-            seats = table.rows.iter().map(|row| Seat::new(row, &limits, now, draw_beta(&mut rng, row.posterior))).collect();
+            seats =
+                table.rows.iter().map(|row| Seat::new(row, &limits, now, draw_beta(&mut rng, row.posterior))).collect();
             let pinned = limits.is_pin(&seats);
             let choice = self.pick(request, &decided, &seats, settings, rule, rng.random(), rng.random());
-            self.fill(request, &mut decided, &seats, settings, rule, &choice, pinned);
-            let chosen = choice.seat.map(|i| &seats[i]);
-            decided.max_output_tokens = chosen.and_then(|seat| limits.max_output_tokens(seat, now));
+            fallbacks = self.fill(request, &mut decided, &seats, settings, rule, &choice, pinned);
+            served = choice.seat;
+            decided.max_output_tokens = served.map(|i| &seats[i]).and_then(|seat| limits.max_output_tokens(seat, now));
         }
         let answer = PolicyAnswer {
             events: Vec::new(),
+            task: table.task.clone(),
+            served,
+            fallbacks,
             seats: if request.explain { seats.iter().map(Seat::view).collect() } else { Vec::new() },
             rule,
             exploration_floor: settings.exploration_floor,
@@ -213,9 +225,9 @@ impl Engine {
         rule: Rule,
         choice: &Choice,
         pinned: bool,
-    ) {
+    ) -> Vec<usize> {
         decided.exclusions = seats.iter().filter_map(|s| s.exclusion.map(|why| (s.row.id, why))).collect();
-        let Some(chosen) = choice.seat.map(|i| &seats[i]) else { return };
+        let Some(chosen) = choice.seat.map(|i| &seats[i]) else { return Vec::new() };
         decided.verdict = PolicyVerdict::Allow;
         decided.place.candidate = chosen.row.id;
         decided.traits.selection = choice.selection;
@@ -226,28 +238,27 @@ impl Engine {
         decided.estimate = chosen.expected;
         decided.estimate_source = chosen.source;
         decided.hold = chosen.hold;
-        decided.competitors = competitors(seats, rule);
-        if request.fallback_allowed {
-            self.add_fallbacks(decided, seats, rule, choice);
-        }
+        decided.competitors = competitors(seats);
+        let allowed = request.fallback_allowed;
+        let fallbacks = if allowed { add_fallbacks(decided, seats, rule, choice) } else { Vec::new() };
         let steers = !pinned && !request.irreversible;
         decided.drawn_by = choice.kept.map(|k| k.drawn_by);
         decided.keep = if steers { sticky_key(decided, settings) } else { None };
+        fallbacks
     }
+}
 
-    fn add_fallbacks(&self, decided: &mut Decided, seats: &[Seat<'_>], rule: Rule, choice: &Choice) {
-        let mut rest: Vec<Contender> = contenders(seats).into_iter().filter(|c| Some(c.index) != choice.seat).collect();
-        rank(&mut rest, rule);
-        rest.truncate(FALLBACKS_MAX);
-        for contender in rest {
-            let seat = &seats[contender.index];
-            decided.fallbacks.push((seat.row.id, seat.expected));
-            decided.hold = match (decided.hold, seat.hold) {
-                (Some(a), Some(b)) => Some(a.max(b)),
-                _ => None,
-            };
-        }
+/// Adds the ranked fallbacks, which the hold has to cover too; returns their seats.
+fn add_fallbacks(decided: &mut Decided, seats: &[Seat<'_>], rule: Rule, choice: &Choice) -> Vec<usize> {
+    let mut rest: Vec<Contender> = contenders(seats).into_iter().filter(|c| Some(c.index) != choice.seat).collect();
+    rank(&mut rest, rule);
+    rest.truncate(FALLBACKS_MAX);
+    for contender in &rest {
+        let seat = &seats[contender.index];
+        decided.fallbacks.push((seat.row.id, seat.expected));
+        decided.hold = decided.hold.zip(seat.hold).map(|(a, b)| a.max(b));
     }
+    rest.iter().map(|c| c.index).collect()
 }
 
 fn sticky_key(decided: &Decided, settings: &TaskSettings) -> Option<u64> {
@@ -275,16 +286,15 @@ fn contenders(seats: &[Seat<'_>]) -> Vec<Contender> {
 }
 
 /// Those who competed, in rising expected cost: all that a propensity is computed from.
-fn competitors(seats: &[Seat<'_>], rule: Rule) -> Vec<Competitor> {
+fn competitors(seats: &[Seat<'_>]) -> Vec<Competitor> {
     let mut eligible: Vec<&Seat<'_>> = seats.iter().filter(|s| s.exclusion.is_none()).collect();
     eligible.sort_by_key(|s| (s.expected.is_none(), s.expected));
-    let weighs_cost = matches!(rule, Rule::NetValue { .. });
     let micro = |shape: f64| (shape * 1e6).round() as u64;
     let competitor = |s: &&Seat<'_>| Competitor {
         candidate: s.row.id,
         alpha_micro: micro(s.row.posterior.alpha()),
         beta_micro: micro(s.row.posterior.beta()),
-        cost: s.expected.filter(|_| weighs_cost),
+        cost: s.expected,
     };
     eligible.iter().map(competitor).collect()
 }

@@ -15,7 +15,7 @@ mod table;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use amend::{Amendment, AmendAddress};
+pub use amend::{AmendAddress, Amendment};
 pub use apply::apply;
 pub use decide::{PolicyAnswer, SeatView};
 pub use error::{EngineError, FieldViolation};

@@ -206,7 +206,8 @@ impl Engine {
             return None;
         }
         let names = &self.state.names;
-        let mut or = |has: NameId, kind, text: &str| if has == NameId::NONE { naming.name(names, kind, text) } else { has };
+        let mut or =
+            |has: NameId, kind, text: &str| if has == NameId::NONE { naming.name(names, kind, text) } else { has };
         let workflow = or(base.workflow, NameKind::Workflow, &report.workflow);
         let step = or(base.step, NameKind::Step, &report.step);
         let tool = or(base.tool, NameKind::Tool, &report.tool);
@@ -223,8 +224,7 @@ impl Engine {
         };
         let candidate = served.map_or(base.candidate, |s| s.0);
         let (task, step_key) = (base.task, key);
-        let mut place =
-            Place { task, candidate, workflow, step, tool, labels, goal, step_key, ..Place::default() };
+        let mut place = Place { task, candidate, workflow, step, tool, labels, goal, step_key, ..Place::default() };
         naming.complete(&mut place);
         let first = number == decision.number;
         Some(Box::new(NewCall { at: base.at, place, traits: base.traits, decided: first && base.decided }))

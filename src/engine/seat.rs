@@ -1,8 +1,8 @@
 //! One candidate in one decision: its draw, what it would hold, and whether it may play.
 
+use super::decide::SeatView;
 use super::error::EngineError;
 use super::table::{Row, chance_at_least};
-use super::decide::SeatView;
 use crate::domain::catalog::{Catalog, TaskCandidate, TaskSettings};
 use crate::domain::cell::EstimateSource;
 use crate::domain::choose::Contender;
@@ -142,9 +142,11 @@ impl<'a> Limits<'a> {
         let estimate = &self.request.estimate;
         let model = &seat.row.candidate.model;
         let price = model.price_at(estimate.service_tier, now);
-        let affordable = self.ceiling.zip(price).zip(seat.input).and_then(|((ceiling, price), input)| {
-            price.affordable_output_tokens(input, ceiling)
-        });
+        let affordable = self
+            .ceiling
+            .zip(price)
+            .zip(seat.input)
+            .and_then(|((ceiling, price), input)| price.affordable_output_tokens(input, ceiling));
         [estimate.max_output_tokens, affordable, model.output_tokens].into_iter().flatten().min()
     }
 }

@@ -2,7 +2,7 @@
 //! both.
 
 /// The public contract, generated from `proto/oddsmaker/v1`.
-#[expect(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
+#[allow(clippy::all, clippy::must_use_candidate, missing_docs, unused_qualifications, reason = "generated")]
 pub mod pb {
     tonic::include_proto!("oddsmaker.v1");
 

@@ -1,0 +1,386 @@
+//! The one table of settings: name, unit, meaning, and how a value is read and shown. The file, the environment, the
+//! flags, `config show` and the documentation are all driven by it. It refuses to know in which layer a value is
+//! written.
+
+use std::path::PathBuf;
+
+use super::setting_values::{hosts, integer, loopback, name_of, path, within, word};
+use super::settings::{LogFormat, LogLevel, Settings};
+use super::values::{format_duration_ms, parse_duration_ms};
+
+/// How a setting is written in the file; variables and flags are always text, lists with commas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A string.
+    Text,
+    /// An integer.
+    Integer,
+    /// An array of strings.
+    List,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    /// `section.name`, as in the file.
+    pub path: &'static str,
+    /// Its own flag, where it has one.
+    pub flag: Option<&'static str>,
+    /// How it is written in the file.
+    pub shape: Shape,
+    /// Unit or form of the value.
+    pub unit: &'static str,
+    /// What it decides, in one line.
+    pub meaning: &'static str,
+    /// Its default in words, where the default is no fixed value.
+    pub default_in_words: Option<&'static str>,
+    pub(super) set: fn(&mut Settings, &str) -> Result<(), String>,
+    pub(super) show: fn(&Settings) -> String,
+}
+
+impl Key {
+    /// The table it stands in.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.path.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// Its name within the table.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.path.split_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// The environment variable that overrides it.
+    #[must_use]
+    pub fn env_name(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.path.replacen('.', "__", 1).to_uppercase())
+    }
+
+    /// Its value in `settings`, as it would be written in a variable.
+    #[must_use]
+    pub fn value(&self, settings: &Settings) -> String {
+        (self.show)(settings)
+    }
+
+    /// Its default, as it would be written in a variable, or in words.
+    #[must_use]
+    pub fn default_text(&self) -> String {
+        let show = || (self.show)(&Settings::with_data_dir(PathBuf::new()));
+        self.default_in_words.map_or_else(show, str::to_owned)
+    }
+}
+
+/// Prefix of every environment variable.
+pub(super) const ENV_PREFIX: &str = "ODDSMAKER_";
+
+/// Path of the one setting without which there is nothing to serve.
+pub(super) const DATA_DIR: &str = "ledger.data_dir";
+
+/// Tables and keys of the contract (table, key) this version refuses by name.
+pub(super) const NOT_YET: &[(&str, &str)] =
+    &[("", "workflow"), ("", "budget"), ("server", "tls"), ("ledger", "retention")];
+
+/// A setting without a flag, with the default of [`Settings::with_data_dir`].
+const fn key(
+    path: &'static str,
+    shape: Shape,
+    unit: &'static str,
+    meaning: &'static str,
+    set: fn(&mut Settings, &str) -> Result<(), String>,
+    show: fn(&Settings) -> String,
+) -> Key {
+    Key { path, flag: None, shape, unit, meaning, default_in_words: None, set, show }
+}
+
+/// A setting that is a whole number in a range.
+macro_rules! number {
+    ($path:literal, $unit:literal, $range:expr, $section:ident . $field:ident, $meaning:literal) => {
+        key(
+            $path,
+            Shape::Integer,
+            $unit,
+            $meaning,
+            |s, v| {
+                s.$section.$field = integer(v, $range)?;
+                Ok(())
+            },
+            |s| s.$section.$field.to_string(),
+        )
+    };
+}
+
+/// A setting that is a duration in a range of milliseconds.
+macro_rules! duration {
+    ($path:literal, $range:expr, $section:ident . $field:ident, $meaning:literal) => {
+        key(
+            $path,
+            Shape::Text,
+            "duration, such as 500ms, 90s, 5m, 1h, 7d",
+            $meaning,
+            |s, v| {
+                s.$section.$field = within(parse_duration_ms(v)?, $range, format_duration_ms)?;
+                Ok(())
+            },
+            |s| format_duration_ms(s.$section.$field),
+        )
+    };
+}
+
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+const DAY: i64 = 24 * 60 * MINUTE;
+
+const FORMATS: [(&str, LogFormat); 3] =
+    [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("human", LogFormat::Human)];
+
+const LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+/// Every setting, table by table.
+pub static KEYS: &[Key] = &[
+    Key {
+        flag: Some("--listen"),
+        ..key(
+            "server.listen",
+            Shape::Text,
+            "address:port, loopback only",
+            "Where gRPC and HTTP are served; port 0 takes a free one.",
+            |s, v| {
+                s.server.listen = loopback(v)?;
+                Ok(())
+            },
+            |s| s.server.listen.to_string(),
+        )
+    },
+    key(
+        "server.allowed_hosts",
+        Shape::List,
+        "host names without port",
+        "Hosts a request may be addressed to; any other Host header is refused.",
+        |s, v| {
+            s.server.allowed_hosts = hosts(v)?;
+            Ok(())
+        },
+        |s| s.server.allowed_hosts.join(","),
+    ),
+    number!(
+        "server.max_connections",
+        "connections",
+        1..=65_536,
+        server.max_connections,
+        "Connections open at once; further ones wait."
+    ),
+    number!(
+        "server.max_concurrent_streams",
+        "requests",
+        1..=65_536,
+        server.max_concurrent_streams,
+        "Requests at once on one connection."
+    ),
+    number!(
+        "server.max_in_flight",
+        "requests",
+        1..=1_000_000,
+        server.max_in_flight,
+        "Requests at once over all connections; further ones are refused as UNAVAILABLE."
+    ),
+    number!(
+        "server.max_message_bytes",
+        "bytes",
+        1_024..=16_777_216,
+        server.max_message_bytes,
+        "Largest request message or body."
+    ),
+    number!(
+        "server.max_header_bytes",
+        "bytes",
+        1_024..=1_048_576,
+        server.max_header_bytes,
+        "Largest set of request headers."
+    ),
+    number!(
+        "server.max_local_error_resets",
+        "streams",
+        1..=65_536,
+        server.max_local_error_resets,
+        "Streams reset for a peer's mistakes before its connection is closed."
+    ),
+    number!(
+        "server.max_pending_accept_resets",
+        "streams",
+        1..=65_536,
+        server.max_pending_accept_resets,
+        "Streams a peer may reset before they are accepted; more close its connection."
+    ),
+    duration!(
+        "server.request_timeout",
+        10..=10 * MINUTE,
+        server.request_timeout_ms,
+        "Longest time one request may take."
+    ),
+    duration!(
+        "server.header_timeout",
+        100..=10 * MINUTE,
+        server.header_timeout_ms,
+        "Longest time the headers of an HTTP/1 request may take to arrive."
+    ),
+    duration!(
+        "server.keepalive_interval",
+        SECOND..=60 * MINUTE,
+        server.keepalive_interval_ms,
+        "Time between HTTP/2 pings on a connection."
+    ),
+    duration!(
+        "server.keepalive_timeout",
+        100..=10 * MINUTE,
+        server.keepalive_timeout_ms,
+        "Longest wait for the answer to a ping before the connection is closed."
+    ),
+    duration!(
+        "server.max_connection_age",
+        SECOND..=30 * DAY,
+        server.max_connection_age_ms,
+        "Age at which a connection is asked to reconnect."
+    ),
+    duration!(
+        "server.drain_timeout",
+        0..=10 * MINUTE,
+        server.drain_timeout_ms,
+        "Longest wait for open requests when the daemon stops."
+    ),
+    Key {
+        flag: Some("--data-dir"),
+        default_in_words: Some("$XDG_STATE_HOME/oddsmaker, else ~/.local/state/oddsmaker"),
+        ..key(
+            "ledger.data_dir",
+            Shape::Text,
+            "folder",
+            "Where journal and state are kept; one daemon a folder.",
+            |s, v| {
+                s.ledger.data_dir = path(v)?;
+                Ok(())
+            },
+            |s| s.ledger.data_dir.display().to_string(),
+        )
+    },
+    number!(
+        "ledger.segment_bytes",
+        "bytes",
+        1_048_576..=4_294_967_296,
+        ledger.segment_bytes,
+        "Size at which a journal segment is closed and the next begun."
+    ),
+    number!(
+        "ledger.max_pending_bytes",
+        "bytes",
+        65_536..=1_073_741_824,
+        ledger.max_pending_bytes,
+        "Events waiting for their sync above which requests are refused as UNAVAILABLE."
+    ),
+    duration!(
+        "ledger.checkpoint_interval",
+        10..=60 * MINUTE,
+        ledger.checkpoint_interval_ms,
+        "Time between two checkpoints of the state; what lies between is replayed at start."
+    ),
+    Key {
+        flag: Some("--models"),
+        default_in_words: Some("models.toml of the working folder, else the one built in"),
+        ..key(
+            "models.path",
+            Shape::Text,
+            "file",
+            "The catalogue of models and task types.",
+            |s, v| {
+                s.models.path = Some(path(v)?);
+                Ok(())
+            },
+            |s| s.models.path.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+        )
+    },
+    duration!(
+        "goals.idle_timeout",
+        SECOND..=365 * DAY,
+        goals.idle_timeout_ms,
+        "Time without a call after which an open goal is closed as timed out."
+    ),
+    key(
+        "log.format",
+        Shape::Text,
+        "auto, json or human",
+        "Form of a log line; auto is human on a terminal and JSON elsewhere.",
+        |s, v| {
+            s.log.format = word(v, &FORMATS)?;
+            Ok(())
+        },
+        |s| name_of(s.log.format, &FORMATS),
+    ),
+    key(
+        "log.level",
+        Shape::Text,
+        "error, warn, info, debug or trace",
+        "Least important lines that are written.",
+        |s, v| {
+            s.log.level = word(v, &LEVELS)?;
+            Ok(())
+        },
+        |s| name_of(s.log.level, &LEVELS),
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn keys_are_whole_and_distinct() {
+        let paths: BTreeSet<&str> = KEYS.iter().map(|key| key.path).collect();
+        assert_eq!(paths.len(), KEYS.len());
+        let sections = KEYS.chunk_by(|a, b| a.section() == b.section()).count();
+        assert_eq!(sections, KEYS.iter().map(Key::section).collect::<BTreeSet<_>>().len(), "sections are in one piece");
+        for key in KEYS {
+            assert!(key.meaning.ends_with('.') && !key.unit.is_empty() && !key.section().is_empty(), "{}", key.path);
+            assert!(!key.default_text().is_empty(), "{}", key.path);
+        }
+    }
+
+    /// What is shown can be written back, and means the same: a key that sets another's field would fail here.
+    #[test]
+    fn every_value_that_is_shown_can_be_set() {
+        let other = |key: &Key| match key.path {
+            "server.listen" => "127.0.0.1:9".to_owned(),
+            "server.allowed_hosts" => "a,b".to_owned(),
+            "log.format" => "json".to_owned(),
+            "log.level" => "trace".to_owned(),
+            path if path.ends_with("_bytes") => "1048576".to_owned(),
+            _ if key.shape == Shape::Integer => "77".to_owned(),
+            _ if key.unit.starts_with("duration") => "77s".to_owned(),
+            _ => "elsewhere".to_owned(),
+        };
+        for key in KEYS {
+            let mut settings = Settings::with_data_dir("d".into());
+            let before: Vec<String> = KEYS.iter().map(|k| k.value(&settings)).collect();
+            (key.set)(&mut settings, &other(key)).unwrap();
+            assert_eq!(key.value(&settings), other(key), "{}", key.path);
+            let changed = KEYS.iter().zip(before).filter(|(k, old)| k.value(&settings) != *old).count();
+            assert_eq!(changed, 1, "{} changes itself only", key.path);
+        }
+    }
+
+    #[test]
+    fn names_follow_from_the_path() {
+        let key = &KEYS[0];
+        assert_eq!(
+            (key.section(), key.name(), key.env_name().as_str()),
+            ("server", "listen", "ODDSMAKER_SERVER__LISTEN")
+        );
+        assert_eq!(key.default_text(), "127.0.0.1:7070");
+    }
+}

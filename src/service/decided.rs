@@ -1,0 +1,65 @@
+//! A decision read back from the journal: the same idempotency key is answered with the first answer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::reply::PolicyReply;
+use super::{Service, ServiceError, explain};
+use crate::domain::catalog::{Model, TaskCandidate};
+use crate::domain::event::{Body, Decided};
+use crate::domain::filter::Exclusion;
+use crate::domain::names::{NameId, NameKind};
+use crate::engine::Engine;
+use crate::journal::codec;
+
+impl Service {
+    /// The answer that event `seq` stands for.
+    pub(super) fn decided_before(&self, seq: u64) -> Result<PolicyReply, ServiceError> {
+        let location = match self.journal.locate(seq) {
+            Some(location) => Some(location),
+            None => self.reader.locate(seq)?,
+        };
+        let gone = || ServiceError::Internal(format!("event {seq} is not in the journal"));
+        let entry = self.reader.read_at(location.ok_or_else(gone)?)?;
+        let event = codec::decode(&entry.payload).map_err(|e| ServiceError::Internal(e.to_string()))?;
+        let Body::Decided(decided) = event.body else { return Err(gone()) };
+        let engine = self.engine.lock();
+        let version = engine.catalog().version().to_owned();
+        let mut reply = replay(&engine, &decided, version);
+        drop(engine);
+        reply.decision_id = Some(self.decision_id(&decided, event.at));
+        Ok(reply)
+    }
+}
+
+fn replay(engine: &Engine, decided: &Decided, version: String) -> PolicyReply {
+    let name = |id: NameId| engine.state.names.text(NameKind::Candidate, id);
+    let task = engine.state.names.text(NameKind::Task, decided.place.task);
+    let served = (decided.place.candidate != NameId::NONE).then(|| candidate(engine, task, name(decided.place.candidate)));
+    let fallbacks = decided.fallbacks.iter().map(|(id, cost)| (candidate(engine, task, name(*id)), *cost)).collect();
+    let excluded: Vec<(&str, Exclusion)> = decided.exclusions.iter().map(|(id, why)| (name(*id), *why)).collect();
+    explain::assemble(decided, served, fallbacks, version, &excluded)
+}
+
+/// A candidate as the catalogue has it now; one that has left the catalogue keeps its name.
+fn candidate(engine: &Engine, task: &str, id: &str) -> TaskCandidate {
+    let known = engine.task(task).ok().and_then(|t| t.candidates.iter().find(|c| *c.id == *id));
+    known.cloned().unwrap_or_else(|| TaskCandidate {
+        id: Arc::from(id),
+        model: Arc::new(Model {
+            id: Arc::from(id.split('#').next().unwrap_or(id)),
+            aliases: Vec::new(),
+            rules: Vec::new(),
+            capabilities: BTreeSet::new(),
+            context_tokens: None,
+            output_tokens: None,
+            typical: None,
+            source: String::new(),
+            prices: Vec::new(),
+        }),
+        params: Default::default(),
+        prior: None,
+        tier: None,
+        shadow: false,
+    })
+}

@@ -1,0 +1,205 @@
+//! From what was decided to what the caller reads: the served candidate, the sentence, and, where asked for, every
+//! candidate with its interval and propensity. Computed outside the lock.
+
+use super::reply::{CandidateReply, INTERVAL_LEVEL, PolicyReply};
+use crate::domain::beta::{Beta, BetaGrid};
+use crate::domain::call::{Arm, Selection};
+use crate::domain::catalog::TaskCandidate;
+use crate::domain::choose::{Contender, Rule, choose};
+use crate::domain::event::{Decided, PolicyVerdict};
+use crate::domain::filter::Exclusion;
+use crate::domain::propensity::{net_value_propensities, propensities_by_cost, with_floor};
+use crate::domain::request::PolicyRequest;
+use crate::engine::{PolicyAnswer, SeatView};
+
+/// The reply to a fresh decision.
+pub(super) fn reply(answer: &PolicyAnswer, catalog_version: String, request: &PolicyRequest) -> PolicyReply {
+    let decided = &answer.decided;
+    let candidates = &answer.task.candidates;
+    let served = answer.served.map(|i| candidates[i].clone());
+    let costs = decided.fallbacks.iter().map(|f| f.1);
+    let fallbacks = answer.fallbacks.iter().map(|i| candidates[*i].clone()).zip(costs).collect();
+    let excluded: Vec<(&str, Exclusion)> = if served.is_none() { exclusions(answer) } else { Vec::new() };
+    let mut reply = assemble(decided, served, fallbacks, catalog_version, &excluded);
+    if answer.undeclared {
+        reply.warnings.push(format!(
+            "task type `{}` is not declared in the catalogue; it learns on its own with the settings of `{}`",
+            request.task_type, answer.task.id
+        ));
+    }
+    if request.explain {
+        explain(&mut reply, answer, request);
+    }
+    if request.dry_run {
+        reply.expires_at = None;
+    }
+    reply
+}
+
+fn exclusions(answer: &PolicyAnswer) -> Vec<(&str, Exclusion)> {
+    let ids = answer.task.candidates.iter().map(|c| &*c.id);
+    // Where nothing may be served every candidate has its exclusion, in catalogue order.
+    ids.zip(answer.decided.exclusions.iter().map(|e| e.1)).collect()
+}
+
+/// The reply that a decision stands for, whether made now or read back.
+pub(super) fn assemble(
+    decided: &Decided,
+    served: Option<TaskCandidate>,
+    fallbacks: Vec<(TaskCandidate, Option<crate::domain::money::NanoUsd>)>,
+    catalog_version: String,
+    excluded: &[(&str, Exclusion)],
+) -> PolicyReply {
+    let is_served = served.is_some();
+    PolicyReply {
+        decision_id: None,
+        verdict: decided.verdict,
+        max_output_tokens: decided.max_output_tokens,
+        reason: sentence(decided, served.as_ref(), excluded),
+        served,
+        fallbacks,
+        arm: is_served.then_some(decided.traits.arm),
+        estimate: decided.estimate,
+        estimate_source: is_served.then_some(decided.estimate_source),
+        expires_at: is_served.then_some(decided.expires_at),
+        catalog_version,
+        candidates: Vec::new(),
+        blocked_by_cost: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// One sentence: why this model, or why none.
+fn sentence(decided: &Decided, served: Option<&TaskCandidate>, excluded: &[(&str, Exclusion)]) -> String {
+    let Some(served) = served else {
+        if decided.verdict != PolicyVerdict::Block {
+            return decided.reason.clone();
+        }
+        let each: Vec<String> = excluded.iter().map(|(id, why)| format!("{id} ({})", why.as_str())).collect();
+        return format!("No candidate is eligible: {}.", each.join(", "));
+    };
+    let (id, of) = (&served.id, decided.competitors.len());
+    if decided.traits.arm == Arm::Pinned {
+        return format!("{id}: the request leaves only this model.");
+    }
+    match decided.traits.selection {
+        Selection::Draw if of == 1 => format!("{id} is the only candidate."),
+        Selection::Draw => format!("{id}: chosen by its draw among {of} eligible candidates."),
+        Selection::Floor => format!("{id}: a random one of {of} eligible candidates, to keep learning."),
+        Selection::Irreversible => format!("{id}: the best mean of {of}; an irreversible step tries nothing out."),
+        Selection::Constraint => format!("{id} is the only candidate that meets the constraints."),
+        Selection::QualityFloor => format!("{id} is the only candidate that meets the quality floor."),
+        Selection::Sticky => format!("{id}: kept from an earlier call of this goal."),
+    }
+}
+
+fn explain(reply: &mut PolicyReply, answer: &PolicyAnswer, request: &PolicyRequest) {
+    let propensities = propensities(answer);
+    let drawn = !matches!(answer.decided.traits.selection, Selection::Irreversible | Selection::Sticky);
+    let seats = answer.task.candidates.iter().zip(&answer.seats).zip(propensities);
+    reply.candidates = seats
+        .map(|((candidate, seat), propensity)| CandidateReply {
+            candidate: candidate.clone(),
+            exclusion: seat.exclusion,
+            exclusion_detail: seat.exclusion.map(|why| detail(why, candidate, seat, request)).unwrap_or_default(),
+            posterior: seat.posterior,
+            interval: BetaGrid::new(seat.posterior).interval(INTERVAL_LEVEL),
+            draw: drawn.then_some(seat.theta),
+            propensity,
+            expected: seat.expected,
+            shadow: seat.exclusion == Some(Exclusion::Shadow),
+        })
+        .collect();
+    reply.blocked_by_cost = blocked_by_cost(answer);
+}
+
+/// Each candidate's chance of being chosen were this request decided again (statistics: choice, 4).
+fn propensities(answer: &PolicyAnswer) -> Vec<Option<f64>> {
+    let decided = &answer.decided;
+    let seats = &answer.seats;
+    let eligible: Vec<usize> = (0..seats.len()).filter(|i| seats[*i].exclusion.is_none()).collect();
+    let certain = |i: usize| seats[i].exclusion.is_none().then(|| f64::from(u8::from(Some(i) == answer.served)));
+    if decided.traits.arm != Arm::Router || decided.traits.selection == Selection::Sticky {
+        return vec![None; seats.len()];
+    }
+    if eligible.len() <= 1 || decided.irreversible {
+        return (0..seats.len()).map(certain).collect();
+    }
+    let arms: Vec<(Beta, Option<u64>)> =
+        eligible.iter().map(|i| (seats[*i].posterior, seats[*i].expected.map(|c| c.0))).collect();
+    let pi = with_floor(&of_rule(&arms, answer.rule), answer.exploration_floor);
+    let mut all = vec![None; seats.len()];
+    eligible.iter().zip(pi).for_each(|(i, p)| all[*i] = Some(p));
+    all
+}
+
+/// Propensities under the task type's rule, before the exploration floor, for (posterior, expected nano-USD).
+fn of_rule(arms: &[(Beta, Option<u64>)], rule: Rule) -> Vec<f64> {
+    match rule {
+        Rule::Tolerance { tolerance } => propensities_by_cost(arms, tolerance),
+        Rule::NetValue { value_usd, failure_cost_usd } => {
+            let stake = value_usd + failure_cost_usd;
+            let known: Vec<usize> = (0..arms.len()).filter(|i| arms[*i].1.is_some()).collect();
+            let competing: Vec<usize> = if known.is_empty() { (0..arms.len()).collect() } else { known };
+            let offset = |i: usize| -failure_cost_usd - arms[i].1.map_or(0.0, |nano| nano as f64 * 1e-9);
+            let transformed: Vec<(Beta, f64, f64)> = competing.iter().map(|i| (arms[*i].0, stake, offset(*i))).collect();
+            let mut pi = vec![0.0; arms.len()];
+            competing.iter().zip(net_value_propensities(&transformed)).for_each(|(i, p)| pi[*i] = p);
+            pi
+        }
+    }
+}
+
+/// Candidates that their draw would have chosen, had cost not excluded them.
+fn blocked_by_cost(answer: &PolicyAnswer) -> Vec<(std::sync::Arc<str>, f64, f64)> {
+    let Some(chosen) = answer.served.map(|i| answer.seats[i].theta) else { return Vec::new() };
+    let contender = |(index, s): (usize, &SeatView)| Contender {
+        index,
+        theta: s.theta,
+        expected_cost_nano: s.expected.map(|c| c.0),
+    };
+    let mut blocked: Vec<usize> = (0..answer.seats.len())
+        .filter(|i| answer.seats[*i].exclusion.is_some_and(Exclusion::is_cost))
+        .filter(|i| {
+            let with = answer.seats.iter().enumerate().filter(|(j, s)| j == i || s.exclusion.is_none());
+            let all: Vec<Contender> = with.map(contender).collect();
+            answer.seats[*i].theta > chosen && choose(&all, answer.rule) == Some(*i)
+        })
+        .collect();
+    blocked.sort_by(|a, b| answer.seats[*b].theta.total_cmp(&answer.seats[*a].theta));
+    let row = |i: usize| {
+        (answer.task.candidates[i].id.clone(), answer.seats[i].theta, answer.seats[i].posterior.mean())
+    };
+    blocked.into_iter().map(row).collect()
+}
+
+/// An exclusion with its numbers.
+fn detail(why: Exclusion, candidate: &TaskCandidate, seat: &SeatView, request: &PolicyRequest) -> String {
+    let money = |amount: Option<crate::domain::money::NanoUsd>| amount.map_or("unknown".to_owned(), |a| a.to_string());
+    let asked = &request.asked;
+    match why {
+        Exclusion::OverMaxCost => {
+            format!("The call may cost {}; the ceiling is {}.", money(seat.hold), money(asked.max_cost))
+        }
+        Exclusion::PriceUnknown => "Its cost is not known, and a ceiling has to be kept.".to_owned(),
+        Exclusion::OverBudget => "A budget does not cover it.".to_owned(),
+        Exclusion::ContextTooSmall => match candidate.model.context_tokens {
+            Some(tokens) => format!("Its context is {tokens} tokens; the request needs more."),
+            None => "Its context limit is not known.".to_owned(),
+        },
+        Exclusion::CapabilityMissing => {
+            let lacks = |c: &&String| !candidate.model.capabilities.contains(*c);
+            let missing: Vec<&str> = asked.capabilities.iter().filter(lacks).map(String::as_str).collect();
+            format!("It lacks {}.", missing.join(", "))
+        }
+        Exclusion::NotAllowed => "The request's allowed_models do not list it.".to_owned(),
+        Exclusion::Denied => "The request's denied_models list it.".to_owned(),
+        Exclusion::Disabled => "It is disabled.".to_owned(),
+        Exclusion::Shadow => "It is a shadow: scored, never served.".to_owned(),
+        Exclusion::QualityFloor => {
+            format!("Its success rate ({:.3} on average) is very probably below the floor.", seat.posterior.mean())
+        }
+        Exclusion::LatencyCeiling => "Its learned 95th percentile of latency is above the ceiling.".to_owned(),
+        Exclusion::TierCeiling => "Its tier is above the ceiling of the goal.".to_owned(),
+    }
+}

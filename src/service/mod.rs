@@ -1,0 +1,441 @@
+//! One request, whole: decide or validate → journal → apply → answer. What both edges call, and the only thing that
+//! reaches the engine. It knows no protocol.
+
+mod admin;
+pub mod admin_reply;
+mod decided;
+mod explain;
+mod reply;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+pub use reply::{CandidateReply, INTERVAL_LEVEL, OutcomeReply, PolicyReply, PosteriorReply};
+
+use crate::domain::beta::BetaGrid;
+use crate::domain::call::{Call, CallNo, CallTraits};
+use crate::domain::event::Event;
+use crate::domain::outcome::{DecisionRef, OutcomeReport};
+use crate::domain::request::PolicyRequest;
+use crate::domain::time::UnixMillis;
+use crate::domain::token::{TokenKey, TokenKind};
+use crate::engine::{Amendment, Engine, EngineError, Recorded, hydrate, posterior_of};
+use crate::insights;
+use crate::journal::{CommitWaiter, Journal, JournalError, JournalReader, codec};
+use crate::state::SledStore;
+
+/// Time, as an argument of everything.
+pub trait Clock: Send + Sync {
+    /// Now; never runs backwards, and does not follow jumps of the wall clock while the process runs.
+    fn now(&self) -> UnixMillis;
+}
+
+/// Expired decisions put into one fact at most.
+const EXPIRE_AT_ONCE: usize = 1_000;
+
+/// How soon a caller may try again when the daemon is loaded.
+const RETRY_AFTER_MS: u64 = 200;
+
+/// Why a request was not answered.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// What was asked cannot be done.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The disk is full.
+    #[error("{0}")]
+    Full(String),
+    /// It cannot be persisted or answered now.
+    #[error("{why}")]
+    Unavailable {
+        /// What stands in the way.
+        why: String,
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// Something that should not be.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<JournalError> for ServiceError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Full => Self::Full(error.to_string()),
+            JournalError::Closed => Self::unavailable("the daemon is stopping"),
+            other => Self::Unavailable { why: other.to_string(), retry_after_ms: 1_000 },
+        }
+    }
+}
+
+impl ServiceError {
+    fn unavailable(why: impl Into<String>) -> Self {
+        Self::Unavailable { why: why.into(), retry_after_ms: RETRY_AFTER_MS }
+    }
+}
+
+/// Everything a service is made of.
+pub struct Parts {
+    /// The engine over the state as of the end of the journal.
+    pub engine: Engine,
+    /// The record.
+    pub journal: Journal,
+    /// Read access to it.
+    pub reader: JournalReader,
+    /// The indexed state.
+    pub store: SledStore,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Authenticates ids.
+    pub token_key: TokenKey,
+    /// Bytes not yet synced above which requests are refused.
+    pub max_pending_bytes: u64,
+    /// Reads the catalogue again.
+    pub catalog_source: CatalogSource,
+    /// What status tells of the surroundings.
+    pub about: About,
+}
+
+/// What status tells of the surroundings.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// Data directory.
+    pub data_dir: std::path::PathBuf,
+    /// Addresses served.
+    pub addresses: Vec<String>,
+}
+
+/// A catalogue read anew: itself, its text, and what to warn of; or why not.
+pub type CatalogRead = Result<(crate::domain::catalog::Catalog, String, Vec<String>), String>;
+
+/// Reads the catalogue again.
+pub type CatalogSource = Box<dyn Fn() -> CatalogRead + Send + Sync>;
+
+/// The daemon's heart: one engine behind one lock, one journal behind it.
+pub struct Service {
+    engine: Mutex<Engine>,
+    journal: Journal,
+    reader: JournalReader,
+    store: SledStore,
+    clock: Arc<dyn Clock>,
+    token_key: TokenKey,
+    max_pending_bytes: u64,
+    catalog_source: CatalogSource,
+    about: About,
+    started: Instant,
+    stopping: ArcSwap<Option<String>>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("journal", &self.journal).finish_non_exhaustive()
+    }
+}
+
+/// Resolves when what was written is safely on disk.
+#[derive(Debug)]
+pub struct Synced(Option<CommitWaiter>);
+
+impl Synced {
+    /// Waits for the disk.
+    ///
+    /// # Errors
+    /// It cannot be made durable.
+    pub async fn wait(self) -> Result<(), ServiceError> {
+        match self.0 {
+            Some(waiter) => Ok(waiter.await?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How a request for a decision is answered.
+enum Decided {
+    /// With a new decision.
+    Now(Box<PolicyReply>, Synced),
+    /// With the one that this event recorded.
+    Before(u64, Synced),
+}
+
+impl Service {
+    /// A service over its parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { engine, journal, reader, store, clock, token_key, max_pending_bytes, catalog_source, about } = parts;
+        Self {
+            engine: Mutex::new(engine),
+            journal,
+            reader,
+            store,
+            clock,
+            token_key,
+            max_pending_bytes,
+            catalog_source,
+            about,
+            started: Instant::now(),
+            stopping: ArcSwap::from_pointee(None),
+        }
+    }
+
+    /// Authenticates ids and conceals users.
+    #[must_use]
+    pub fn token_key(&self) -> &TokenKey {
+        &self.token_key
+    }
+
+    /// Decides which model a call should be given.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]; refusals that are part of the product are answers.
+    pub async fn get_policy(&self, request: PolicyRequest) -> Result<PolicyReply, ServiceError> {
+        match self.decide(&request)? {
+            Decided::Now(reply, synced) => {
+                synced.wait().await?;
+                Ok(*reply)
+            }
+            Decided::Before(seq, synced) => {
+                synced.wait().await?;
+                self.decided_before(seq)
+            }
+        }
+    }
+
+    fn decide(&self, request: &PolicyRequest) -> Result<Decided, ServiceError> {
+        self.accepting()?;
+        let mut engine = self.engine.lock();
+        // Read under the lock: facts then carry times that never run backwards.
+        let now = self.clock.now();
+        if let Some(key) = request.key
+            && let Some((_, seq)) = engine.used(&self.store, key)?
+        {
+            return Ok(Decided::Before(seq, Synced(Some(self.journal.commit_waiter()))));
+        }
+        if !request.goal_id.is_empty() {
+            hydrate::goal(&mut engine.state, &self.store, &request.goal_id);
+        }
+        let answer = engine.decide(request, now)?;
+        self.write(&mut engine, &answer.events)?;
+        let synced = Synced(answer.must_sync.then(|| self.journal.commit_waiter()));
+        let catalog_version = engine.catalog().version().to_owned();
+        drop(engine);
+        let mut reply = explain::reply(&answer, catalog_version, request);
+        if !request.dry_run {
+            reply.decision_id = Some(self.decision_id(&answer.decided, now));
+        }
+        Ok(Decided::Now(Box::new(reply), synced))
+    }
+
+    /// Records an outcome; answers once it is on disk.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn record_outcome(&self, report: OutcomeReport) -> Result<OutcomeReply, ServiceError> {
+        let (reply, synced) = self.submit_outcome(&report)?;
+        synced.wait().await?;
+        Ok(reply)
+    }
+
+    /// Takes an outcome; the answer holds once `Synced` resolves.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub fn submit_outcome(&self, report: &OutcomeReport) -> Result<(OutcomeReply, Synced), ServiceError> {
+        self.accepting()?;
+        let mut engine = self.engine.lock();
+        let now = self.clock.now();
+        let recorded = engine.record(&self.store, report, now)?;
+        self.finish(engine, &recorded, now)
+    }
+
+    /// Corrects an outcome; answers once it is on disk.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn amend(&self, amendment: Amendment) -> Result<OutcomeReply, ServiceError> {
+        self.accepting()?;
+        let (reply, synced) = {
+            let mut engine = self.engine.lock();
+            let now = self.clock.now();
+            let recorded = engine.amend(&self.store, &amendment, now)?;
+            self.finish(engine, &recorded, now)?
+        };
+        synced.wait().await?;
+        Ok(reply)
+    }
+
+    /// Declares a decision's call never made; answers whether that was known before.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn void(&self, call: CallNo, by: &str, reason: &str) -> Result<bool, ServiceError> {
+        self.accepting()?;
+        let (duplicate, synced) = {
+            let mut engine = self.engine.lock();
+            let now = self.clock.now();
+            let event = engine.void(&self.store, call, by, reason, now)?;
+            self.write(&mut engine, event.as_slice())?;
+            (event.is_none(), Synced(Some(self.journal.commit_waiter())))
+        };
+        synced.wait().await?;
+        Ok(duplicate)
+    }
+
+    /// Figures over a window.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub fn insights(&self, query: &insights::Query) -> Result<insights::Report, ServiceError> {
+        let mut engine = self.engine.lock();
+        let calls = query.filters.goal_id.as_ref().map(|goal| self.calls_of(&mut engine, goal));
+        Ok(insights::report(&engine, calls.as_deref(), query, self.clock.now()))
+    }
+
+    fn calls_of(&self, engine: &mut Engine, goal: &str) -> Vec<Call> {
+        let numbers: Vec<CallNo> = match hydrate::goal(&mut engine.state, &self.store, goal) {
+            Some(thread) => thread.entries.iter().map(|e| e.order.2).collect(),
+            None => Vec::new(),
+        };
+        let call = |n: &CallNo| hydrate::call(&mut engine.state, &self.store, *n).cloned();
+        numbers.iter().filter_map(call).collect()
+    }
+
+    /// Writes facts and folds them in; a look at the flag of the task type they concern may follow.
+    fn write(&self, engine: &mut Engine, events: &[Event]) -> Result<u64, ServiceError> {
+        if events.is_empty() {
+            return Ok(engine.state.applied_seq);
+        }
+        let mut bytes = Vec::with_capacity(160 * events.len());
+        let mut ends = Vec::with_capacity(events.len());
+        for event in events {
+            codec::encode(event, &mut bytes);
+            ends.push(bytes.len());
+        }
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let payloads: Vec<&[u8]> = starts.zip(&ends).map(|(from, to)| &bytes[from..*to]).collect();
+        let first = self.journal.append_all(&payloads)?;
+        let mut seq = first;
+        for event in events {
+            hydrate::needs(&mut engine.state, &self.store, event);
+            engine.apply(seq, event);
+            seq += 1;
+        }
+        Ok(seq - 1)
+    }
+
+    fn finish(
+        &self,
+        mut engine: parking_lot::MutexGuard<'_, Engine>,
+        recorded: &Recorded,
+        now: UnixMillis,
+    ) -> Result<(OutcomeReply, Synced), ServiceError> {
+        let engine = &mut *engine;
+        self.write(engine, &recorded.events)?;
+        let call = hydrate::call(&mut engine.state, &self.store, recorded.call);
+        let call = call.cloned().ok_or_else(|| ServiceError::Internal("a settled call is not at hand".to_owned()))?;
+        if !recorded.duplicate && call.reward_micro().is_some() {
+            let look = engine.look_at_flag(call.task, now);
+            self.write(engine, look.as_slice())?;
+        }
+        // A duplicate waits too: what it repeats may not be on disk yet.
+        let synced = Synced(Some(self.journal.commit_waiter()));
+        let posterior = posterior_of(engine, &call);
+        let settled = call.settled().ok_or_else(|| ServiceError::Internal("the call has no outcome".to_owned()))?;
+        let posterior =
+            posterior.map(|p| PosteriorReply { posterior: p, interval: BetaGrid::new(p).interval(INTERVAL_LEVEL) });
+        let reply = OutcomeReply {
+            outcome_id: self.outcome_id(&call),
+            cost: settled.cost,
+            cost_source: settled.cost_source,
+            duplicate: recorded.duplicate,
+            overrun: settled.overrun,
+            posterior,
+        };
+        Ok((reply, synced))
+    }
+
+    fn decision_id(&self, decided: &crate::domain::event::Decided, at: UnixMillis) -> String {
+        let place = &decided.place;
+        let (number, task, candidate, step) = (decided.number, place.task, place.candidate, place.step);
+        self.token_key.seal(TokenKind::Decision, &DecisionRef { number, at, task, candidate, step, traits: decided.traits })
+    }
+
+    fn outcome_id(&self, call: &Call) -> String {
+        let Call { number, at, task, candidate, step, traits, .. } = *call;
+        let traits = CallTraits { ..traits };
+        self.token_key.seal(TokenKind::Outcome, &DecisionRef { number, at, task, candidate, step, traits })
+    }
+
+    /// Whether a fact would be taken now; asked before anything is decided.
+    fn accepting(&self) -> Result<(), ServiceError> {
+        if let Some(why) = self.stopping.load().as_ref() {
+            return Err(ServiceError::unavailable(why.clone()));
+        }
+        self.journal.accepting()?;
+        if self.journal.pending_bytes() > self.max_pending_bytes {
+            return Err(ServiceError::unavailable("the disk is slower than the callers; try again shortly"));
+        }
+        Ok(())
+    }
+
+    /// Whether requests are taken.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), String> {
+        self.accepting().map_err(|e| e.to_string())
+    }
+
+    /// Takes no more requests from now on.
+    pub fn stop_taking(&self, why: &str) {
+        self.stopping.store(Arc::new(Some(why.to_owned())));
+    }
+
+    /// What time does: decisions expire, and what was touched goes to the store. Called every moment by one thread.
+    ///
+    /// # Errors
+    /// The journal or the store failed.
+    pub fn maintain(&self) -> Result<(), ServiceError> {
+        if self.journal.accepting().is_ok() {
+            let mut engine = self.engine.lock();
+            let now = self.clock.now();
+            while let Some(event) = engine.expire(now, EXPIRE_AT_ONCE) {
+                self.write(&mut engine, &[event])?;
+            }
+        }
+        self.checkpoint()
+    }
+
+    /// Writes what was touched to the store, never ahead of the journal.
+    ///
+    /// # Errors
+    /// The journal or the store failed.
+    pub fn checkpoint(&self) -> Result<(), ServiceError> {
+        let (checkpoint, seq) = {
+            let mut engine = self.engine.lock();
+            let seq = engine.state.applied_seq;
+            match self.store.prepare(&mut engine.state) {
+                Some(checkpoint) => (checkpoint, seq),
+                None => return Ok(()),
+            }
+        };
+        let patience = std::time::Duration::from_secs(3600);
+        self.journal.wait_synced_blocking(seq, patience)?;
+        let committed = self.store.commit(checkpoint).map_err(|e| ServiceError::Internal(e.to_string()))?;
+        self.store.evict(&mut self.engine.lock().state, &committed);
+        Ok(())
+    }
+
+    /// Makes everything durable and leaves the marks of a clean stop.
+    ///
+    /// # Errors
+    /// The journal or the store failed; what was acknowledged is safe in any case.
+    pub fn shutdown(&self, patience: std::time::Duration) -> Result<(), ServiceError> {
+        self.checkpoint()?;
+        self.journal.shutdown(patience)?;
+        self.store.close();
+        Ok(())
+    }
+}
