@@ -359,6 +359,14 @@ impl Catalog {
         self.tasks.get(id)
     }
 
+    /// One line: how much is in it, and its version.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let providers: BTreeSet<&str> = self.models.iter().map(|m| m.provider()).collect();
+        let (models, tasks, version) = (self.models.len(), self.tasks.len(), &self.version);
+        format!("{models} models of {} providers, {tasks} task types, version {version}", providers.len())
+    }
+
     /// The task type whose settings undeclared names inherit.
     #[must_use]
     pub fn default_task(&self) -> Option<&Arc<Task>> {

@@ -8,6 +8,7 @@ use super::catalog::{Price, Prior, TypicalUsage};
 use super::money::NanoUsd;
 use super::outcome::CostSource;
 use super::pricing::Usage;
+use super::time::UnixMillis;
 
 /// Outcomes from which on a learned mean is used.
 pub const LEARNED_FROM: u64 = 20;
@@ -47,6 +48,8 @@ pub struct Cell {
     pub failures: u64,
     /// Calls before this number teach no more (a reset; later a detected change).
     pub evidence_from: CallNo,
+    /// When that was; 0: never.
+    pub evidence_since: UnixMillis,
     /// Production calls it served.
     pub served: u64,
     /// Calls of known cost among them.
@@ -128,13 +131,14 @@ impl Cell {
         })
     }
 
-    /// Forgets all evidence of calls before `from`.
-    pub fn forget(&mut self, from: CallNo) {
+    /// Forgets all evidence of calls before `from`, which began at `since`.
+    pub fn forget(&mut self, from: CallNo, since: UnixMillis) {
         *self = Self {
             evidence: Evidence::default(),
             successes: 0,
             failures: 0,
             evidence_from: from,
+            evidence_since: since,
             version: self.version + 1,
             ..std::mem::take(self)
         };

@@ -107,6 +107,8 @@ pub enum Body {
         by: String,
         /// Why.
         reason: String,
+        /// Idempotency key.
+        key: Option<Key>,
     },
     /// The over-provisioning flag of a task type was looked at.
     FlagLooked(Box<FlagLook>),
@@ -234,6 +236,8 @@ pub struct Decided {
     pub drawn_by: Option<CallNo>,
     /// Whether the draw is kept for later calls of the goal: under this step key (0: for the whole goal).
     pub keep: Option<u64>,
+    /// How many catalogues had come into force: the last of them decided.
+    pub catalog: u32,
     /// Service tier the caller will buy.
     pub service_tier: super::catalog::ServiceTier,
     /// The sentence of the rule that answered; empty where the router did.

@@ -63,8 +63,8 @@ pub struct State {
     pub last_at: UnixMillis,
     /// How often a daemon opened this journal.
     pub epoch: u32,
-    /// The catalogue in force.
-    pub catalog_version: String,
+    /// Versions of the catalogues that came into force, in order; the last one is in force.
+    pub catalog_versions: Vec<String>,
     /// Names.
     pub names: Names,
     /// Task types.
@@ -90,6 +90,12 @@ pub struct State {
 }
 
 impl State {
+    /// Version of the catalogue in force; empty before the first.
+    #[must_use]
+    pub fn catalog_version(&self) -> &str {
+        self.catalog_versions.last().map_or("", String::as_str)
+    }
+
     /// The cell of a candidate, when anything is known of it.
     #[must_use]
     pub fn cell(&self, task: NameId, candidate: NameId) -> Option<&Cell> {

@@ -134,9 +134,17 @@ impl Engine {
 
     /// Sets the evidence of a task type, or of one candidate of it, aside: what was decided before now teaches no more.
     #[must_use]
-    pub fn reset_posterior(&self, task: NameId, candidate: NameId, by: &str, reason: &str, now: UnixMillis) -> Event {
+    pub fn reset_posterior(
+        &self,
+        task: NameId,
+        candidate: NameId,
+        by: &str,
+        reason: &str,
+        key: Option<Key>,
+        now: UnixMillis,
+    ) -> Event {
         let (from, by, reason) = (self.next_call, by.to_owned(), reason.to_owned());
-        Event { at: now, body: Body::PosteriorReset { task, candidate, from, by, reason } }
+        Event { at: now, body: Body::PosteriorReset { task, candidate, from, by, reason, key } }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::goal::{KeptDraw, ThreadEntry, ThreadVerdict};
 use crate::domain::names::NameId;
 use crate::domain::outcome::Verdict;
 use crate::domain::state::{KeyUse, State};
+use crate::domain::time::UnixMillis;
 
 /// Applies one fact. Records it touches that live in the store must have been loaded first (see `needs`).
 pub fn apply(state: &mut State, seq: u64, event: &Event) {
@@ -24,7 +25,7 @@ pub fn apply(state: &mut State, seq: u64, event: &Event) {
         Body::Started { epoch, .. } => state.epoch = state.epoch.max(*epoch),
         Body::Named { kind, id, text } => state.names.insert(*kind, *id, text),
         Body::LabelsNamed { id, labels } => state.names.insert_labels(*id, labels.clone()),
-        Body::CatalogChanged { version, .. } => state.catalog_version.clone_from(version),
+        Body::CatalogChanged { version, .. } => state.catalog_versions.push(version.clone()),
         Body::Decided(decided) => decide(state, seq, event, decided),
         Body::OutcomeRecorded(recorded) => record(state, seq, recorded),
         Body::OutcomeAmended(amended) => amend(state, seq, amended),
@@ -33,7 +34,10 @@ pub fn apply(state: &mut State, seq: u64, event: &Event) {
         Body::ModelStateSet { task, candidate, state: to, .. } => {
             state.model_states.insert((*task, *candidate), *to);
         }
-        Body::PosteriorReset { task, candidate, from, .. } => reset(state, *task, *candidate, *from),
+        Body::PosteriorReset { task, candidate, from, key, .. } => {
+            use_key(state, *key, *from, seq);
+            reset(state, *task, *candidate, *from, event.at);
+        }
         Body::FlagLooked(look) => looked(state, look),
     }
     let tables = matches!(
@@ -204,11 +208,11 @@ fn close(state: &mut State, number: CallNo, stage: Stage) {
     }
 }
 
-fn reset(state: &mut State, task: NameId, candidate: NameId, from: CallNo) {
+fn reset(state: &mut State, task: NameId, candidate: NameId, from: CallNo, at: UnixMillis) {
     let Some(of) = state.tasks.get_mut(&task) else { return };
     for (id, cell) in &mut of.cells {
         if candidate == NameId::NONE || *id == candidate {
-            cell.forget(from);
+            cell.forget(from, at);
             if let Some(touched) = &mut state.touched {
                 touched.cells.insert((task, *id));
             }

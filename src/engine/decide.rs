@@ -161,6 +161,7 @@ impl Engine {
             exclusions: Vec::new(),
             drawn_by: None,
             keep: None,
+            catalog: self.state.catalog_versions.len() as u32,
             service_tier: request.estimate.service_tier,
             reason: String::new(),
             asked: (request.asked != Default::default()).then(|| Box::new(request.asked.clone())),

@@ -11,6 +11,8 @@ mod naming;
 mod record;
 mod seat;
 mod table;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -88,7 +90,7 @@ impl Engine {
     #[must_use]
     pub fn catalog_events(&self, catalog: &Catalog, text: &str, now: UnixMillis) -> Vec<Event> {
         let mut naming = Naming::default();
-        if self.state.catalog_version != catalog.version() {
+        if self.state.catalog_version() != catalog.version() {
             let (version, text) = (catalog.version().to_owned(), text.to_owned());
             naming.events.push(Body::CatalogChanged { version, text });
         }

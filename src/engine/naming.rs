@@ -7,14 +7,14 @@ use crate::domain::request::PolicyRequest;
 /// Names met for the first time in one request, as facts to be written before it.
 #[derive(Debug, Default)]
 pub(super) struct Naming {
-    pub events: Vec<Body>,
+    pub(super) events: Vec<Body>,
     others: Vec<(NameKind, String)>,
     other_labels: Option<Labels>,
 }
 
 impl Naming {
     /// The number of a name; a new one is numbered, one past the cap is kept aside in full.
-    pub fn name(&mut self, names: &Names, kind: NameKind, text: &str) -> NameId {
+    pub(super) fn name(&mut self, names: &Names, kind: NameKind, text: &str) -> NameId {
         if let Some(id) = names.id(kind, text).or_else(|| self.already(kind, text)) {
             return id;
         }
@@ -39,7 +39,7 @@ impl Naming {
     }
 
     /// The number of a set of labels, under the same rules.
-    pub fn labels(&mut self, names: &Names, labels: &Labels) -> LabelsId {
+    pub(super) fn labels(&mut self, names: &Names, labels: &Labels) -> LabelsId {
         if let Some(id) = names.labels_id(labels) {
             return id;
         }
@@ -53,7 +53,7 @@ impl Naming {
     }
 
     /// Where a decision belongs; the candidate is filled in later.
-    pub fn place(&mut self, names: &Names, task: NameId, request: &PolicyRequest) -> Place {
+    pub(super) fn place(&mut self, names: &Names, task: NameId, request: &PolicyRequest) -> Place {
         let mut place = Place {
             task,
             workflow: self.name(names, NameKind::Workflow, &request.workflow),
@@ -68,7 +68,7 @@ impl Naming {
     }
 
     /// Adds to `place` what was kept aside.
-    pub fn complete(&mut self, place: &mut Place) {
+    pub(super) fn complete(&mut self, place: &mut Place) {
         place.other_names.append(&mut self.others);
         place.other_labels = self.other_labels.take().or(place.other_labels.take());
     }

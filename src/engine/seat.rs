@@ -40,7 +40,11 @@ impl<'a> Limits<'a> {
     ///
     /// # Errors
     /// A name that the catalogue does not know, or an own choice that is not among the models allowed.
-    pub fn new(catalog: &'a Catalog, request: &'a PolicyRequest, settings: &TaskSettings) -> Result<Self, EngineError> {
+    pub(super) fn new(
+        catalog: &'a Catalog,
+        request: &'a PolicyRequest,
+        settings: &TaskSettings,
+    ) -> Result<Self, EngineError> {
         let asked = &request.asked;
         let mut allowed = names(catalog, "constraints.allowed_models", &asked.allowed_models)?;
         let denied = names(catalog, "constraints.denied_models", &asked.denied_models)?;
@@ -68,7 +72,7 @@ impl<'a> Limits<'a> {
     }
 
     /// Whether the request left one model by name where there was a choice.
-    pub fn is_pin(&self, seats: &[Seat<'_>]) -> bool {
+    pub(super) fn is_pin(&self, seats: &[Seat<'_>]) -> bool {
         if self.allowed.is_empty() && self.denied.is_empty() {
             return false;
         }
@@ -138,7 +142,7 @@ impl<'a> Limits<'a> {
     }
 
     /// The most output tokens that stay under the ceiling, the caller's own limit and the model's.
-    pub fn max_output_tokens(&self, seat: &Seat<'_>, now: UnixMillis) -> Option<u64> {
+    pub(super) fn max_output_tokens(&self, seat: &Seat<'_>, now: UnixMillis) -> Option<u64> {
         let estimate = &self.request.estimate;
         let model = &seat.row.candidate.model;
         let price = model.price_at(estimate.service_tier, now);
@@ -162,19 +166,19 @@ struct Cost {
 
 /// One candidate in one decision.
 pub(super) struct Seat<'a> {
-    pub row: &'a Row,
-    pub theta: f64,
-    pub exclusion: Option<Exclusion>,
-    pub expected: Option<NanoUsd>,
-    pub source: EstimateSource,
-    pub hold: Option<NanoUsd>,
+    pub(super) row: &'a Row,
+    pub(super) theta: f64,
+    pub(super) exclusion: Option<Exclusion>,
+    pub(super) expected: Option<NanoUsd>,
+    pub(super) source: EstimateSource,
+    pub(super) hold: Option<NanoUsd>,
     /// Input tokens assumed for the hold.
-    pub input: Option<u64>,
+    pub(super) input: Option<u64>,
 }
 
 impl<'a> Seat<'a> {
     /// Seats a candidate with its draw.
-    pub fn new(row: &'a Row, limits: &Limits<'_>, now: UnixMillis, theta: f64) -> Self {
+    pub(super) fn new(row: &'a Row, limits: &Limits<'_>, now: UnixMillis, theta: f64) -> Self {
         let cost = limits.cost(row, now);
         let exclusion = limits.exclusion(row, &cost);
         let Cost { expected, source, hold, input, .. } = cost;
@@ -182,12 +186,12 @@ impl<'a> Seat<'a> {
     }
 
     /// As the choice sees it.
-    pub fn contender(&self, index: usize) -> Contender {
+    pub(super) fn contender(&self, index: usize) -> Contender {
         Contender { index, theta: self.theta, expected_cost_nano: self.expected.map(|c| c.0) }
     }
 
     /// As a report shows it.
-    pub fn view(&self) -> SeatView {
+    pub(super) fn view(&self) -> SeatView {
         SeatView {
             id: self.row.id,
             exclusion: self.exclusion,

@@ -16,43 +16,43 @@ use crate::domain::time::UnixMillis;
 #[derive(Clone, Debug)]
 pub(super) struct TaskTable {
     /// Its number.
-    pub id: NameId,
+    pub(super) id: NameId,
     /// Its settings and candidates: its own, or those of the default task type.
-    pub task: Arc<Task>,
+    pub(super) task: Arc<Task>,
     /// Whether the catalogue declares it.
-    pub declared: bool,
+    pub(super) declared: bool,
     /// Its candidates in catalogue order.
-    pub rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
 }
 
 /// One candidate.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    pub id: NameId,
-    pub candidate: TaskCandidate,
-    pub prior: Prior,
-    pub state: ModelState,
-    pub posterior: Beta,
-    pub expected: Option<NanoUsd>,
-    pub source: EstimateSource,
+    pub(super) id: NameId,
+    pub(super) candidate: TaskCandidate,
+    pub(super) prior: Prior,
+    pub(super) state: ModelState,
+    pub(super) posterior: Beta,
+    pub(super) expected: Option<NanoUsd>,
+    pub(super) source: EstimateSource,
     /// Learned mean input and output tokens.
-    pub usage: Option<(u64, u64)>,
+    pub(super) usage: Option<(u64, u64)>,
     pub p95_ms: Option<f64>,
     /// P(p ≥ the task type's own floor).
-    pub floor_chance: f64,
+    pub(super) floor_chance: f64,
     cell_version: u64,
     price_until: UnixMillis,
 }
 
 impl TaskTable {
     /// The table of a task type as of `catalog` and `state`; candidates must have their numbers.
-    pub fn new(catalog: &Catalog, state: &State, id: NameId, task: &Arc<Task>, name: &str) -> Self {
+    pub(super) fn new(catalog: &Catalog, state: &State, id: NameId, task: &Arc<Task>, name: &str) -> Self {
         let rows = task.candidates.iter().map(|c| Row::new(state, id, task, c)).collect();
         Self { id, task: task.clone(), declared: catalog.task(name).is_some(), rows }
     }
 
     /// Brings every row up to date with its cell and with the prices of `now`.
-    pub fn refresh(&mut self, state: &State, now: UnixMillis) {
+    pub(super) fn refresh(&mut self, state: &State, now: UnixMillis) {
         let cells = state.tasks.get(&self.id).map(|t| &t.cells);
         for row in &mut self.rows {
             let cell = cells.and_then(|c| c.get(&row.id));

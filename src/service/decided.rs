@@ -24,7 +24,8 @@ impl Service {
         let event = codec::decode(&entry.payload).map_err(|e| ServiceError::Internal(e.to_string()))?;
         let Body::Decided(decided) = event.body else { return Err(gone()) };
         let engine = self.engine.lock();
-        let version = engine.catalog().version().to_owned();
+        let at = (decided.catalog as usize).checked_sub(1);
+        let version = at.and_then(|i| engine.state.catalog_versions.get(i)).cloned().unwrap_or_default();
         let mut reply = replay(&engine, &decided, version);
         drop(engine);
         reply.decision_id = Some(self.decision_id(&decided, event.at));

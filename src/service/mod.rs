@@ -8,7 +8,8 @@ mod explain;
 mod reply;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -35,6 +36,9 @@ pub trait Clock: Send + Sync {
 
 /// Expired decisions put into one fact at most.
 const EXPIRE_AT_ONCE: usize = 1_000;
+
+/// How long a checkpoint waits for the journal: a full disk may take its time.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// How soon a caller may try again when the daemon is loaded.
 const RETRY_AFTER_MS: u64 = 200;
@@ -127,6 +131,8 @@ pub struct Service {
     about: About,
     started: Instant,
     stopping: ArcSwap<Option<String>>,
+    /// The store did not take a checkpoint. It is derived and built anew at the next start; until then it is left alone.
+    store_failed: AtomicBool,
 }
 
 impl std::fmt::Debug for Service {
@@ -177,6 +183,7 @@ impl Service {
             about,
             started: Instant::now(),
             stopping: ArcSwap::from_pointee(None),
+            store_failed: AtomicBool::new(false),
         }
     }
 
@@ -408,11 +415,20 @@ impl Service {
         self.checkpoint()
     }
 
+    /// Whether what failed may pass by itself: a full disk does, when space returns.
+    #[must_use]
+    pub fn may_recover(&self) -> bool {
+        matches!(self.journal.accepting(), Err(JournalError::Full))
+    }
+
     /// Writes what was touched to the store, never ahead of the journal.
     ///
     /// # Errors
-    /// The journal or the store failed.
+    /// The journal or the store failed. A store that failed once is not written again in this process.
     pub fn checkpoint(&self) -> Result<(), ServiceError> {
+        if self.store_failed.load(Ordering::Acquire) {
+            return Err(ServiceError::Internal("the state could not be written; it is built anew at the next start".into()));
+        }
         let (checkpoint, seq) = {
             let mut engine = self.engine.lock();
             let seq = engine.state.applied_seq;
@@ -421,10 +437,15 @@ impl Service {
                 None => return Ok(()),
             }
         };
-        let patience = std::time::Duration::from_secs(3600);
-        self.journal.wait_synced_blocking(seq, patience)?;
-        let committed = self.store.commit(checkpoint).map_err(|e| ServiceError::Internal(e.to_string()))?;
-        self.store.evict(&mut self.engine.lock().state, &committed);
+        let written = self.journal.wait_synced_blocking(seq, CHECKPOINT_PATIENCE).map_err(ServiceError::from);
+        let written = written.and_then(|()| self.store.commit(checkpoint).map_err(|e| ServiceError::Internal(e.to_string())));
+        match written {
+            Ok(committed) => self.store.evict(&mut self.engine.lock().state, &committed),
+            Err(error) => {
+                self.store_failed.store(true, Ordering::Release);
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -432,9 +453,10 @@ impl Service {
     ///
     /// # Errors
     /// The journal or the store failed; what was acknowledged is safe in any case.
-    pub fn shutdown(&self, patience: std::time::Duration) -> Result<(), ServiceError> {
-        self.checkpoint()?;
+    pub fn shutdown(&self, patience: Duration) -> Result<(), ServiceError> {
+        let stored = self.checkpoint();
         self.journal.shutdown(patience)?;
+        stored?;
         self.store.close();
         Ok(())
     }

@@ -1,0 +1,298 @@
+//! The daemon: opens the record, folds what is new, wires the edges to the service, and stops in order
+//! (not serving → drain → sync → exit). It decides nothing itself.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::clock::SteadyClock;
+use crate::config::Settings;
+use crate::domain::catalog::Catalog;
+use crate::domain::event::Event;
+use crate::domain::state::{State, Touched};
+use crate::domain::token::TokenKey;
+use crate::engine::{Engine, hydrate};
+use crate::journal::{Journal, JournalOptions, JournalReader, OpenReport, codec};
+use crate::service::{About, CatalogRead, Clock as _, Parts, Service};
+use crate::state::{self, SledStore};
+
+/// Version of the layout of a data directory. A newer one is never touched.
+pub const FORMAT: u32 = 1;
+
+/// The pause between two rounds of maintenance at most.
+const MAINTENANCE_MS_MAX: u64 = 200;
+
+/// A catalogue with its text and where it was read.
+pub struct LoadedCatalog {
+    /// The catalogue.
+    pub catalog: Catalog,
+    /// Its text.
+    pub text: String,
+    /// Where it was read: a path, or "built in".
+    pub origin: String,
+}
+
+/// What the daemon tells when it is ready to answer.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Address it answers on.
+    pub address: SocketAddr,
+    /// Data directory.
+    pub data_dir: PathBuf,
+    /// One line about the catalogue.
+    pub catalog_summary: String,
+    /// Last fact of the record.
+    pub last_seq: u64,
+    /// Facts folded at this start because the state lacked them.
+    pub folded: u64,
+    /// Bytes of a torn, never acknowledged write that were dropped.
+    pub dropped_tail_bytes: u64,
+    /// Whether the state was built anew from the record.
+    pub rebuilt: bool,
+}
+
+/// Runs the daemon until it is told to stop; `reload` reads the catalogue again, `on_ready` is told when it answers.
+///
+/// # Errors
+/// What kept it from starting or from stopping in order.
+pub fn run(
+    settings: &Settings,
+    catalogue: LoadedCatalog,
+    reload: impl Fn() -> CatalogRead + Send + Sync + 'static,
+    on_ready: impl FnOnce(&Ready),
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let listener = runtime
+        .block_on(TcpListener::bind(settings.server.listen))
+        .with_context(|| format!("cannot listen on {}", settings.server.listen))?;
+    let address = listener.local_addr()?;
+    let (service, ready) = open(settings, &catalogue, Box::new(reload), address)?;
+    let result = runtime.block_on(serve(settings, &service, listener, || on_ready(&ready)));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result?;
+    service.shutdown(Duration::from_secs(30)).context("could not write everything down")?;
+    Ok(())
+}
+
+/// Opens the record and everything that hangs on it.
+fn open(
+    settings: &Settings,
+    loaded: &LoadedCatalog,
+    catalog_source: crate::service::CatalogSource,
+    address: SocketAddr,
+) -> anyhow::Result<(Arc<Service>, Ready)> {
+    let data_dir = &settings.ledger.data_dir;
+    prepare(data_dir)?;
+    let options = JournalOptions { segment_bytes: settings.ledger.segment_bytes, ..JournalOptions::default() };
+    let (journal, report) = Journal::open(&data_dir.join("journal"), options)?;
+    let (token_key, root_seed) = keys(data_dir)?;
+    let reader = JournalReader::open(&data_dir.join("journal"))?;
+    let opened = open_state(data_dir, &report)?;
+    let (store, mut state, rebuilt) = opened;
+    let from = state.applied_seq;
+    state::catch_up(&mut state, &store, entries(&reader, from + 1)?)?;
+    let folded = state.applied_seq - from;
+    if state.applied_seq != report.last_seq {
+        bail!("the record ends at event {}, but could be folded only up to {}", report.last_seq, state.applied_seq);
+    }
+    let clock = Arc::new(SteadyClock::start(state.last_at));
+    let catalog = Arc::new(loaded.catalog.clone());
+    let mut engine = Engine::new(state, catalog, root_seed);
+    let events = engine.start(env!("CARGO_PKG_VERSION"), &loaded.text, clock.now());
+    write_first(&journal, &mut engine, &events)?;
+    let ready = Ready {
+        address,
+        data_dir: data_dir.clone(),
+        catalog_summary: format!("{} ({})", loaded.catalog.summary(), loaded.origin),
+        last_seq: engine.state.applied_seq,
+        folded,
+        dropped_tail_bytes: report.dropped_tail_bytes,
+        rebuilt,
+    };
+    let about = About { data_dir: data_dir.clone(), addresses: vec![address.to_string()] };
+    let max_pending_bytes = settings.ledger.max_pending_bytes;
+    let parts = Parts { engine, journal, reader, store, clock, token_key, max_pending_bytes, catalog_source, about };
+    Ok((Arc::new(Service::new(parts)), ready))
+}
+
+/// The state as the store has it; a store that is not there, broken or ahead of the record is set aside.
+fn open_state(data_dir: &Path, report: &OpenReport) -> anyhow::Result<(SledStore, State, bool)> {
+    let dir = data_dir.join("state");
+    let fresh = !dir.exists();
+    let mut opened = SledStore::open(&dir)?;
+    if opened.state.as_ref().is_some_and(|s| s.applied_seq > report.last_seq) {
+        tracing::warn!("the state is ahead of the record; it is set aside and built anew");
+        opened = opened.store.set_aside()?;
+    }
+    let rebuilt = opened.state.is_none() && !fresh;
+    let state = opened.state.unwrap_or_else(|| State { touched: Some(Touched::default()), ..State::default() });
+    Ok((opened.store, state, rebuilt))
+}
+
+/// The facts of the record from `seq` on.
+fn entries(reader: &JournalReader, seq: u64) -> anyhow::Result<impl Iterator<Item = anyhow::Result<(u64, Event)>>> {
+    let decode = |entry: Result<crate::journal::Entry, crate::journal::JournalError>| {
+        let entry = entry?;
+        let event = codec::decode(&entry.payload).with_context(|| format!("event {} of the record", entry.seq))?;
+        Ok((entry.seq, event))
+    };
+    Ok(reader.read_from(seq)?.map(decode))
+}
+
+/// Writes the facts of a start, durably.
+fn write_first(journal: &Journal, engine: &mut Engine, events: &[Event]) -> anyhow::Result<()> {
+    for event in events {
+        let mut bytes = Vec::new();
+        codec::encode(event, &mut bytes);
+        let seq = journal.append(&bytes)?;
+        hydrate::needs(&mut engine.state, &hydrate::NoStore, event);
+        engine.apply(seq, event);
+    }
+    journal.wait_synced_blocking(engine.state.applied_seq, Duration::from_secs(60))?;
+    Ok(())
+}
+
+/// Makes sure that the directory is one of ours and can be written.
+fn prepare(data_dir: &Path) -> anyhow::Result<()> {
+    let shown = data_dir.display();
+    fs::create_dir_all(data_dir).with_context(|| format!("cannot create the data directory {shown}"))?;
+    let format = data_dir.join("FORMAT");
+    match fs::read_to_string(&format) {
+        Ok(text) => match text.trim().parse::<u32>() {
+            Ok(found) if found <= FORMAT => {}
+            Ok(found) => bail!(
+                "the data directory {shown} has format {found}; this program knows {FORMAT}. Use a newer version of \
+                 the program; nothing was touched"
+            ),
+            Err(_) => bail!("{} does not hold a format number; is {shown} a data directory?", format.display()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if data_dir.join("journal").exists() {
+                bail!("{shown} holds a journal but no FORMAT file; restore it (its content is {FORMAT}) or the copy");
+            }
+            let bytes = format!("{FORMAT}\n");
+            write_durably(data_dir, "FORMAT", bytes.as_bytes())
+                .with_context(|| format!("the data directory {shown} cannot be written"))?;
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", format.display())),
+    }
+    let probe = data_dir.join(".probe");
+    let written = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
+    written.with_context(|| format!("the data directory {shown} cannot be written"))
+}
+
+/// The key that authenticates ids, and the seed of all draws; made once.
+fn keys(data_dir: &Path) -> anyhow::Result<(TokenKey, u64)> {
+    let path = data_dir.join("key");
+    let bits: [u8; 32] = match fs::read(&path) {
+        Ok(bytes) => match bytes.try_into() {
+            Ok(bits) => bits,
+            Err(_) => bail!("{} must hold 32 bytes; restore it from a copy: ids handed out depend on it", path.display()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut bits = [0; 32];
+            getrandom::fill(&mut bits).context("no random numbers to be had")?;
+            write_durably(data_dir, "key", &bits)?;
+            bits
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let seed = blake3::derive_key("oddsmaker 2026 root seed of draws", &bits);
+    let mut first = [0; 8];
+    first.copy_from_slice(&seed[..8]);
+    Ok((TokenKey::new(bits), u64::from_le_bytes(first)))
+}
+
+/// Writes a small file so that it is there whole or not at all.
+fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let (temporary, path) = (dir.join(format!("{name}.new")), dir.join(name));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, &path)?;
+    fs::File::open(dir)?.sync_all()?;
+    Ok(())
+}
+
+async fn serve(
+    settings: &Settings,
+    service: &Arc<Service>,
+    listener: TcpListener,
+    on_ready: impl FnOnce(),
+) -> anyhow::Result<()> {
+    let (stop, stopped) = watch::channel(None::<Option<String>>);
+    let address = listener.local_addr()?;
+    let edges = crate::edges::router(service.clone(), &settings.server, address);
+    let maintenance = maintain(service.clone(), settings.ledger.checkpoint_interval_ms, stop.clone());
+    on_ready();
+    let draining = {
+        let (service, health) = (service.clone(), edges.health.clone());
+        let mut stopped = stopped.clone();
+        async move {
+            tokio::select! {
+                () = signalled() => tracing::info!("told to stop: draining"),
+                _ = stopped.wait_for(Option::is_some) => {}
+            }
+            health.not_serving().await;
+            service.stop_taking("the daemon is stopping");
+        }
+    };
+    crate::server::run(listener, edges.router, &settings.server, draining).await;
+    stop.send_if_modified(|s| s.is_none().then(|| *s = Some(None)).is_some());
+    maintenance.await?;
+    let failure = stopped.borrow().clone().flatten();
+    match failure {
+        Some(why) => bail!("stopped because the record can no longer be written: {why}"),
+        None => Ok(()),
+    }
+}
+
+/// Expires decisions and writes checkpoints until told to stop, on a thread of its own; a failure stops the daemon.
+fn maintain(
+    service: Arc<Service>,
+    interval_ms: i64,
+    stop: watch::Sender<Option<Option<String>>>,
+) -> tokio::task::JoinHandle<()> {
+    let pause = Duration::from_millis(u64::try_from(interval_ms).unwrap_or(0).clamp(1, MAINTENANCE_MS_MAX));
+    tokio::task::spawn_blocking(move || {
+        while stop.borrow().is_none() {
+            let began = Instant::now();
+            if let Err(error) = service.maintain() {
+                tracing::error!(%error, "maintenance failed");
+                if !service.may_recover() {
+                    stop.send_replace(Some(Some(error.to_string())));
+                    return;
+                }
+            }
+            std::thread::sleep(pause.saturating_sub(began.elapsed()).max(Duration::from_millis(1)));
+        }
+    })
+}
+
+/// Resolves on SIGTERM or SIGINT.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = signal(SignalKind::terminate());
+    match terminate {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot listen for SIGTERM");
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}

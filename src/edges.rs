@@ -1,0 +1,27 @@
+//! Both edges on one router: gRPC by its content type and paths, HTTP for the rest. They never see each other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::config::Server;
+use crate::grpc::{self, Health};
+use crate::http;
+use crate::service::Service;
+
+/// The router and the handle that says "not serving".
+pub struct Edges {
+    /// Everything that is served.
+    pub router: Router,
+    /// gRPC health.
+    pub health: Health,
+}
+
+/// Wires both edges to the service.
+#[must_use]
+pub fn router(service: Arc<Service>, settings: &Server, address: SocketAddr) -> Edges {
+    let (routes, health) = grpc::routes(service.clone());
+    let router = routes.into_axum_router().reset_fallback().merge(http::router(service, settings, address));
+    Edges { router, health }
+}

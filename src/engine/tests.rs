@@ -1,0 +1,378 @@
+//! The engine end to end without a daemon: requests in, facts folded, decisions out. The root seed is fixed and printed
+//! by what fails; no test depends on one lucky draw.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::hydrate::NoStore;
+use super::{AmendAddress, Amendment, Engine, PolicyAnswer};
+use crate::domain::call::{Arm, CallNo, Selection};
+use crate::domain::catalog::{
+    Catalog, Model, Objective, Pins, Price, Rates, Rule, RuleVerdict, ServiceTier, Task, TaskCandidate, TaskSettings,
+    TypicalUsage,
+};
+use crate::domain::cell::Evidence;
+use crate::domain::event::{Asked, PolicyVerdict};
+use crate::domain::filter::Exclusion;
+use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
+use crate::domain::names::{NameId, NameKind};
+use crate::domain::outcome::{DecisionRef, FailureReason, OutcomeOf, OutcomeReport, Verdict};
+use crate::domain::pricing::Usage;
+use crate::domain::request::{PolicyRequest, UsageEstimate};
+use crate::domain::state::State;
+use crate::domain::time::UnixMillis;
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+pub(crate) fn model(id: &str, input: &str, output: &str) -> Arc<Model> {
+    let price = |text| PicoUsdPerToken::parse_usd_per_mtok(text).unwrap();
+    Arc::new(Model {
+        id: id.into(),
+        aliases: vec![],
+        rules: vec![],
+        capabilities: ["json".to_owned()].into(),
+        context_tokens: Some(128_000),
+        output_tokens: Some(16_384),
+        typical: Some(TypicalUsage { input_tokens: 300, output_tokens: 40 }),
+        source: String::new(),
+        prices: vec![Price {
+            from: UnixMillis(0),
+            service_tier: ServiceTier::Standard,
+            rates: Rates { input: price(input), output: price(output), cached_input: None, cache_write: None },
+            multiplier: PriceMultiplier::ONE,
+            tiers: vec![],
+        }],
+    })
+}
+
+/// The seed's three models at one task type.
+pub(crate) fn catalog(settings: TaskSettings) -> Catalog {
+    let models = vec![
+        model("openai/gpt-4o", "5", "15"),
+        model("openai/gpt-4o-mini", "0.15", "0.60"),
+        model("openai/gpt-4-turbo", "10", "30"),
+    ];
+    let candidate = |m: &Arc<Model>| TaskCandidate {
+        id: m.id.clone(),
+        model: m.clone(),
+        params: BTreeMap::new(),
+        prior: None,
+        tier: None,
+        shadow: false,
+    };
+    let candidates = models.iter().map(candidate).collect();
+    let task = Task { id: "tickets".into(), candidates, settings };
+    Catalog::new("test".to_owned(), models, vec![task], None)
+}
+
+pub(crate) fn engine(settings: TaskSettings) -> Engine {
+    let mut engine = Engine::new(State::default(), Arc::new(catalog(settings)), 20_261_122);
+    let start = engine.start("test", "", NOW);
+    fold(&mut engine, &start);
+    engine
+}
+
+pub(crate) fn fold(engine: &mut Engine, events: &[crate::domain::event::Event]) {
+    for event in events {
+        engine.apply(engine.state.applied_seq + 1, event);
+    }
+}
+
+fn quiet() -> TaskSettings {
+    TaskSettings { exploration_floor: 0.0, tolerance: 0.0, ..TaskSettings::default() }
+}
+
+fn request() -> PolicyRequest {
+    PolicyRequest { task_type: "tickets".to_owned(), explain: true, ..PolicyRequest::default() }
+}
+
+fn decide(engine: &mut Engine, request: &PolicyRequest) -> PolicyAnswer {
+    let answer = engine.decide(request, NOW).unwrap();
+    fold(engine, &answer.events);
+    answer
+}
+
+fn chosen(engine: &Engine, answer: &PolicyAnswer) -> String {
+    engine.state.names.text(NameKind::Candidate, answer.decided.place.candidate).to_owned()
+}
+
+fn report(of: OutcomeOf, verdict: Option<Verdict>) -> OutcomeReport {
+    OutcomeReport {
+        of,
+        verdict,
+        quality: None,
+        retry_of: None,
+        cost: None,
+        usage: Some(Usage { input: 300, output: 40, ..Usage::default() }),
+        service_tier: ServiceTier::Standard,
+        latency_ms: None,
+        energy_mj: None,
+        goal_id: String::new(),
+        workflow: String::new(),
+        step: String::new(),
+        tool: String::new(),
+        model_served: String::new(),
+        evidence: String::new(),
+        output_ref: String::new(),
+        evaluation: false,
+        occurred_at: None,
+        labels: BTreeMap::new(),
+        key: None,
+        body: 1,
+    }
+}
+
+fn reference(answer: &PolicyAnswer) -> OutcomeOf {
+    let (decided, place) = (&answer.decided, &answer.decided.place);
+    OutcomeOf::Decision(DecisionRef {
+        number: decided.number,
+        at: NOW,
+        task: place.task,
+        candidate: place.candidate,
+        step: place.step,
+        traits: decided.traits,
+    })
+}
+
+fn record(engine: &mut Engine, report: &OutcomeReport) -> CallNo {
+    let recorded = engine.record(&NoStore, report, NOW).unwrap();
+    fold(engine, &recorded.events);
+    recorded.call
+}
+
+/// Gives a candidate evidence of its own without playing thousands of calls.
+fn teach(engine: &mut Engine, candidate: &str, successes: u64, failures: u64) {
+    let task = engine.state.names.id(NameKind::Task, "tickets").unwrap();
+    let id = engine.state.names.id(NameKind::Candidate, candidate).unwrap();
+    let cell = engine.state.tasks.entry(task).or_default().cells.entry(id).or_default();
+    cell.evidence = Evidence { successes_micro: successes * 1_000_000, failures_micro: failures * 1_000_000 };
+    cell.version += 1;
+}
+
+fn excluded(engine: &Engine, answer: &PolicyAnswer) -> Vec<(String, Exclusion)> {
+    let name = |id: NameId| engine.state.names.text(NameKind::Candidate, id).to_owned();
+    answer.decided.exclusions.iter().map(|(id, why)| (name(*id), *why)).collect()
+}
+
+/// Acceptance A9: the hold of 300 in and 40 out against the ceiling.
+#[test]
+fn a9_a_ceiling_decides_who_may_play() {
+    let mut engine = engine(quiet());
+    let mut ask = request();
+    ask.estimate = UsageEstimate { input_tokens: Some(300), output_tokens: Some(40), ..UsageEstimate::default() };
+    ask.asked.max_cost = Some(NanoUsd(2_000_000));
+    let answer = decide(&mut engine, &ask);
+    assert_eq!(chosen(&engine, &answer), "openai/gpt-4o-mini");
+    let over = |id: &str| (id.to_owned(), Exclusion::OverMaxCost);
+    assert_eq!(excluded(&engine, &answer), vec![over("openai/gpt-4o"), over("openai/gpt-4-turbo")]);
+    ask.asked.max_cost = Some(NanoUsd(50_000_000));
+    let answer = decide(&mut engine, &ask);
+    assert_eq!(excluded(&engine, &answer), vec![]);
+    assert_eq!(answer.decided.competitors.len(), 3);
+}
+
+/// Acceptance A11: outcome first; under net value the dearer success has to be worth it.
+#[test]
+fn a11_the_better_model_wins_under_success_and_the_break_even_is_exact() {
+    let models = [("a/strong", "18"), ("a/cheap", "15")];
+    let play = |objective, value: u64| {
+        let mut settings = quiet();
+        settings.objective = objective;
+        settings.value = NanoUsd(value);
+        let built: Vec<Arc<Model>> = models.iter().map(|(id, price)| model(id, price, "0")).collect();
+        let candidate = |m: &Arc<Model>| TaskCandidate {
+            id: m.id.clone(),
+            model: m.clone(),
+            params: BTreeMap::new(),
+            prior: None,
+            tier: None,
+            shadow: false,
+        };
+        let task = Task { id: "tickets".into(), candidates: built.iter().map(candidate).collect(), settings };
+        let catalog = Catalog::new("a11".to_owned(), built, vec![task], None);
+        let mut engine = Engine::new(State::default(), Arc::new(catalog), 11);
+        let start = engine.start("test", "", NOW);
+        fold(&mut engine, &start);
+        teach(&mut engine, "a/strong", 910_000_000_000, 90_000_000_000);
+        teach(&mut engine, "a/cheap", 800_000_000_000, 200_000_000_000);
+        let mut ask = request();
+        ask.estimate = UsageEstimate { input_tokens: Some(100), output_tokens: Some(0), ..UsageEstimate::default() };
+        let answer = decide(&mut engine, &ask);
+        assert_eq!(
+            answer.decided.estimate,
+            Some(NanoUsd(if chosen(&engine, &answer) == "a/strong" { 1_800_000 } else { 1_500_000 }))
+        );
+        chosen(&engine, &answer)
+    };
+    assert_eq!(play(Objective::Success, 0), "a/strong");
+    // Break even at 0.0003 / 0.11 = $0.00272727…
+    assert_eq!(play(Objective::NetValue, 2_720_000), "a/cheap");
+    assert_eq!(play(Objective::NetValue, 2_735_000), "a/strong");
+}
+
+#[test]
+fn the_cheapest_within_the_tolerance_is_chosen_and_outside_it_the_best() {
+    let play = |tolerance| {
+        let mut engine = engine(TaskSettings { tolerance, exploration_floor: 0.0, ..TaskSettings::default() });
+        teach(&mut engine, "openai/gpt-4o", 9_700_000, 300_000);
+        teach(&mut engine, "openai/gpt-4o-mini", 9_500_000, 500_000);
+        teach(&mut engine, "openai/gpt-4-turbo", 9_000_000, 1_000_000);
+        let answer = decide(&mut engine, &request());
+        chosen(&engine, &answer)
+    };
+    assert_eq!(play(0.05), "openai/gpt-4o-mini");
+    assert_eq!(play(0.01), "openai/gpt-4o");
+}
+
+#[test]
+fn an_irreversible_step_takes_the_best_mean_and_never_explores() {
+    let mut engine = engine(TaskSettings { exploration_floor: 1.0, ..TaskSettings::default() });
+    teach(&mut engine, "openai/gpt-4-turbo", 3, 1);
+    let mut ask = request();
+    ask.irreversible = true;
+    for _ in 0..50 {
+        let answer = decide(&mut engine, &ask);
+        assert_eq!(chosen(&engine, &answer), "openai/gpt-4-turbo");
+        assert_eq!(answer.decided.traits.selection, Selection::Irreversible);
+    }
+}
+
+#[test]
+fn the_exploration_floor_gives_every_candidate_its_share() {
+    let mut engine = engine(TaskSettings { exploration_floor: 0.3, ..TaskSettings::default() });
+    teach(&mut engine, "openai/gpt-4o", 1_000_000, 1);
+    teach(&mut engine, "openai/gpt-4o-mini", 1, 1_000_000);
+    teach(&mut engine, "openai/gpt-4-turbo", 1, 1_000_000);
+    let starved = (0..3_000).filter(|_| {
+        let answer = decide(&mut engine, &request());
+        chosen(&engine, &answer) == "openai/gpt-4o-mini"
+    });
+    // η/K = 0.1 of 3,000: 300 ± 4σ = 66.
+    let starved = starved.count();
+    assert!((234..=366).contains(&starved), "{starved} of 3000");
+}
+
+#[test]
+fn a_draw_is_kept_within_its_goal_until_that_model_fails() {
+    let mut engine = engine(quiet());
+    let mut ask = request();
+    ask.goal_id = "goal-1".to_owned();
+    let first = decide(&mut engine, &ask);
+    let kept = chosen(&engine, &first);
+    for _ in 0..20 {
+        let answer = decide(&mut engine, &ask);
+        assert_eq!(chosen(&engine, &answer), kept);
+        assert_eq!(answer.decided.drawn_by, Some(first.decided.number));
+    }
+    let failed = report(reference(&first), Some(Verdict::Failure(FailureReason::Timeout)));
+    record(&mut engine, &failed);
+    let answer = decide(&mut engine, &ask);
+    assert_eq!(answer.decided.drawn_by, None, "drawn anew after the failure");
+}
+
+#[test]
+fn a_rule_answers_before_any_draw() {
+    let rule = Rule {
+        label_equals: Some(("cached".to_owned(), "true".to_owned())),
+        step: None,
+        reversible: None,
+        verdict: RuleVerdict::NoModel,
+        reason: "answer is cached".to_owned(),
+    };
+    let mut engine = engine(TaskSettings { rules: vec![rule], ..quiet() });
+    let mut ask = request();
+    assert_eq!(decide(&mut engine, &ask).decided.verdict, PolicyVerdict::Allow);
+    ask.labels = [("cached".to_owned(), "true".to_owned())].into();
+    let answer = decide(&mut engine, &ask);
+    assert_eq!((answer.decided.verdict, answer.decided.reason.as_str()), (PolicyVerdict::NoModel, "answer is cached"));
+}
+
+#[test]
+fn pins_do_not_teach_unless_they_are_exchangeable() {
+    for (pins, teaches) in [(Pins::Selected, false), (Pins::Exchangeable, true)] {
+        let mut engine = engine(TaskSettings { pins, ..quiet() });
+        let mut ask = request();
+        ask.asked = Asked { allowed_models: vec!["gpt-4o".to_owned()], ..Asked::default() };
+        let answer = decide(&mut engine, &ask);
+        assert_eq!(answer.decided.traits.arm, Arm::Pinned);
+        record(&mut engine, &report(reference(&answer), Some(Verdict::Success)));
+        let cell = engine.state.cell(answer.decided.place.task, answer.decided.place.candidate).unwrap();
+        assert_eq!((cell.successes == 1, cell.served), (teaches, 1));
+    }
+}
+
+#[test]
+fn a_retry_and_a_cancelled_call_cost_but_do_not_teach() {
+    let mut engine = engine(quiet());
+    let mut ask = request();
+    ask.goal_id = "g".to_owned();
+    let cost = NanoUsd(30_000_000);
+    let mut play = |verdict| {
+        let answer = decide(&mut engine, &ask);
+        let mut outcome = report(reference(&answer), Some(verdict));
+        outcome.cost = Some(cost);
+        record(&mut engine, &outcome)
+    };
+    let first = play(Verdict::Failure(FailureReason::Timeout));
+    let second = play(Verdict::Success);
+    let third = play(Verdict::Failure(FailureReason::Cancelled));
+    let taught: u64 =
+        engine.state.tasks.values().flat_map(|t| t.cells.values()).map(|c| c.successes + c.failures).sum();
+    assert_eq!(taught, 1, "only the first attempt");
+    let retry = |n: CallNo| engine.state.calls[&n].is_retry();
+    assert_eq!((retry(first), retry(second), retry(third)), (false, true, false));
+    let amendment = Amendment {
+        address: AmendAddress::Call(first),
+        success: Some(true),
+        quality: None,
+        failure_reason: None,
+        cost: None,
+        by: "auditor".to_owned(),
+        reason: "it did arrive".to_owned(),
+        key: None,
+    };
+    let amended = engine.amend(&NoStore, &amendment, NOW).unwrap();
+    fold(&mut engine, &amended.events);
+    assert!(!engine.state.calls[&second].is_retry(), "what follows a success is a new turn");
+    let taught: u64 =
+        engine.state.tasks.values().flat_map(|t| t.cells.values()).map(|c| c.successes + c.failures).sum();
+    assert_eq!(taught, 2);
+}
+
+#[test]
+fn a_decision_lost_in_a_crash_is_folded_from_its_id() {
+    let mut before = engine(quiet());
+    let answer = before.decide(&request(), NOW).unwrap();
+    // The facts of the decision never reached the disk; another engine starts from the same record.
+    let mut after = engine(quiet());
+    let call = record(&mut after, &report(reference(&answer), Some(Verdict::Success)));
+    let folded = &after.state.calls[&call];
+    assert!(folded.decided && folded.reward_micro() == Some(1_000_000));
+    assert_eq!(after.state.cell(folded.task, folded.candidate).unwrap().successes, 1);
+}
+
+#[test]
+fn the_same_outcome_counts_once_and_another_one_is_refused() {
+    let mut engine = engine(quiet());
+    let answer = decide(&mut engine, &request());
+    let outcome = report(reference(&answer), Some(Verdict::Success));
+    record(&mut engine, &outcome);
+    assert!(engine.record(&NoStore, &outcome, NOW).unwrap().duplicate);
+    let other = OutcomeReport { verdict: Some(Verdict::Failure(FailureReason::Unused)), body: 2, ..outcome };
+    assert!(matches!(engine.record(&NoStore, &other, NOW), Err(super::EngineError::Conflict(_))));
+}
+
+#[test]
+fn an_expired_decision_counts_nowhere_until_its_outcome_comes() {
+    let mut engine = engine(quiet());
+    let answer = decide(&mut engine, &request());
+    let later = answer.decided.expires_at;
+    assert!(engine.expire(later.plus_ms(-1), 10).is_none());
+    let expired = engine.expire(later, 10).unwrap();
+    fold(&mut engine, &[expired]);
+    assert!(engine.state.open.is_empty());
+    let cell = |e: &Engine| e.state.cell(answer.decided.place.task, answer.decided.place.candidate).map(|c| c.served);
+    assert_eq!(cell(&engine), None);
+    record(&mut engine, &report(reference(&answer), Some(Verdict::Success)));
+    assert_eq!(cell(&engine), Some(1));
+}
