@@ -122,14 +122,20 @@ fn open(
     Ok((Arc::new(Service::new(parts)), ready))
 }
 
-/// The state as the store has it; a store that is not there, broken or ahead of the record is set aside.
+/// The state as the store has it; a store that is not there or broken is set aside and built anew.
 fn open_state(data_dir: &Path, report: &OpenReport) -> anyhow::Result<(SledStore, State, bool)> {
     let dir = data_dir.join("state");
     let fresh = !dir.exists();
-    let mut opened = SledStore::open(&dir)?;
-    if opened.state.as_ref().is_some_and(|s| s.applied_seq > report.last_seq) {
-        tracing::warn!("the state is ahead of the record; it is set aside and built anew");
-        opened = opened.store.set_aside()?;
+    let opened = SledStore::open(&dir)?;
+    // A checkpoint is never written ahead of the record's sync: what the state has seen was on disk.
+    if let Some(seen) = opened.state.as_ref().map(|s| s.applied_seq).filter(|seen| *seen > report.last_seq) {
+        bail!(
+            "the record ends at event {}, but the state has seen event {seen}: the end of the record was damaged, or an \
+             older copy of it was put back. Restore the whole data directory; to go on with what the record still has, \
+             remove {}",
+            report.last_seq,
+            dir.display()
+        );
     }
     let rebuilt = opened.state.is_none() && !fresh;
     let state = opened.state.unwrap_or_else(|| State { touched: Some(Touched::default()), ..State::default() });

@@ -7,6 +7,7 @@ use crate::domain::call::{Call, CallNo};
 use crate::domain::event::{Body, Event};
 use crate::domain::goal::GoalThread;
 use crate::domain::state::{KeyUse, State};
+use crate::domain::time::UnixMillis;
 
 /// Where records live that are not at hand. Answers are as of the last write of the adapter; a record at hand is
 /// never asked for.
@@ -73,12 +74,17 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
         }
         Body::OutcomeRecorded(recorded) => {
             call(state, store, recorded.call);
-            let new = recorded.place.as_ref().map(|p| p.place.goal.clone());
-            step(state, store, recorded.call, new);
+            match &recorded.place {
+                Some(new) => {
+                    let order = (new.at, recorded.decision, recorded.call);
+                    step(state, store, &new.place.goal, order, new.place.step_key);
+                }
+                None => step_of(state, store, recorded.call),
+            }
         }
         Body::OutcomeAmended(amended) => {
             call(state, store, amended.call);
-            step(state, store, amended.call, None);
+            step_of(state, store, amended.call);
         }
         Body::DecisionVoided { call: number, .. } => {
             call(state, store, *number);
@@ -92,24 +98,20 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
     }
 }
 
-/// The goal of a call, and the call after it in its step.
-fn step(state: &mut State, store: &dyn ColdStore, number: CallNo, new_goal: Option<String>) {
-    let known = state.calls.get(&number).map(|c| (c.goal.clone(), Some((c.order(), c.step_key))));
-    let (id, place) = match (new_goal, known) {
-        (Some(goal), known) if !goal.is_empty() => (goal, known.and_then(|k| k.1)),
-        (_, Some((goal, place))) => (goal, place),
-        _ => return,
-    };
+/// The goal of a call at hand, and the call after it in its step.
+fn step_of(state: &mut State, store: &dyn ColdStore, number: CallNo) {
+    if let Some((id, order, step_key)) = state.calls.get(&number).map(|c| (c.goal.clone(), c.order(), c.step_key)) {
+        step(state, store, &id, order, step_key);
+    }
+}
+
+/// A goal, and the call after `order` in one of its steps.
+fn step(state: &mut State, store: &dyn ColdStore, id: &str, order: (UnixMillis, CallNo, CallNo), step_key: u64) {
     if id.is_empty() {
         return;
     }
-    let Some(thread) = goal(state, store, &id) else { return };
-    // A call first heard of now may land before others of its step: bring the whole step's later calls to hand.
-    let later: Vec<CallNo> = match place {
-        Some((order, step_key)) => thread.successor(order, step_key).into_iter().collect(),
-        None => thread.entries.iter().map(|e| e.order.2).collect(),
-    };
-    for number in later {
-        call(state, store, number);
+    let next = goal(state, store, id).and_then(|thread| thread.successor(order, step_key));
+    if let Some(next) = next {
+        call(state, store, next);
     }
 }

@@ -1,0 +1,85 @@
+//! Insights: what one successful outcome cost, and why. A report is a pure function of the folded state, the query and
+//! the time; it reads no clock, no store and no socket, and changes nothing.
+//!
+//! Map: `query` what is asked → `selector` filters as numbers → `sums` one pass over the window → `headline`,
+//! `by_task` (`by_model`, `over_provisioning` with its `sentence`) and `breakdown` figures → `report` what is answered.
+
+mod breakdown;
+mod by_model;
+mod by_task;
+mod headline;
+mod over_provisioning;
+mod query;
+mod report;
+mod selector;
+mod sentence;
+mod sums;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_support;
+
+pub use query::{Filters, Query};
+pub use report::{
+    CostBreakdown, CostRow, Headline, HeadlineChanges, Interval, ModelInsights, OverProvisioning, RateEvidence, Report,
+    Resolution, SelectedBy, SelectionShare, TaskInsights, Window,
+};
+
+use crate::domain::call::Call;
+use crate::domain::time::{DAY_MS, UnixMillis};
+use crate::engine::Engine;
+use selector::Selector;
+use sums::{Depth, Sums, count, money};
+
+/// Chance that a task type whose models are all needed is ever flagged (statistics §5: "ever raised ≤ 5 %").
+const FALSE_FLAG_CHANCE: f64 = 0.05;
+
+/// The report over the `lookback_ms` up to `now`. With a filter on a goal it covers `goal_calls`, every call of that goal
+/// at hand and in the store; without that filter they are not looked at.
+///
+/// The window begins at `now − lookback_ms`, rounded down to the minute within the last day and to the hour before,
+/// and ends with the current minute. The window before it has the same length and touches it.
+///
+/// # Panics
+/// If the lookback is not above 0, a programmer's error (`INV-INSIGHTS-1`).
+#[must_use]
+pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: UnixMillis) -> Report {
+    let selector = Selector::new(engine, &query.filters);
+    let window = sums::current_window(&engine.state.rollups, query.lookback_ms, now);
+    let gather = |window, depth| Sums::gather(engine, goal_calls, query, &selector, window, depth);
+    let sums = gather(window, Depth::Full);
+    let headline = headline::headline(window, &sums.total);
+    let before = query.compare_previous.then(|| {
+        let window = sums::window_before(&engine.state.rollups, window);
+        let sums = gather(window, Depth::Total);
+        (headline::headline(window, &sums.total), sums.partial)
+    });
+    let partial_detail = sums.partial || before.as_ref().is_some_and(|(_, partial)| *partial);
+    let previous = before.map(|(headline, _)| headline);
+    // The calls counted are those from the rounded begin up to now, and not up to the end of the minute.
+    let days = (now.0 - window.start.0).max(1) as f64 / DAY_MS as f64;
+    Report {
+        decisions_open: headline::decisions_open(&sums.total),
+        unpriced_calls: count(sums.total.unpriced),
+        evaluation_cost: money(sums.total.evaluation_cost),
+        off_policy_calls: count(sums.total.off_policy),
+        by_task: by_task::by_task(engine, &selector, &sums, days),
+        expected_false_flags: expected_false_flags(engine),
+        cost_breakdown: query.include_cost_breakdown.then(|| breakdown::breakdown(&engine.state.names, &sums.by_key)),
+        changes: previous.as_ref().map(|previous| headline::changes(&headline, previous)),
+        previous,
+        headline,
+        partial_detail,
+        note: partial_detail.then(|| PARTIAL_NOTE.to_owned()),
+    }
+}
+
+const PARTIAL_NOTE: &str = "Calls whose names or labels are past the number kept are counted under \"other\"; those that \
+                            may match these filters are left out.";
+
+/// 0.05 for each task type whose flag was ever looked at: so often is a flag raised, at any time, where the cheaper
+/// model is worse by exactly the margin (statistics §5). Task types never looked at cannot be flagged.
+fn expected_false_flags(engine: &Engine) -> f64 {
+    let looked_at = engine.state.tasks.values().filter(|task| !task.flag.looked_at.is_empty()).count();
+    FALSE_FLAG_CHANCE * looked_at as f64
+}

@@ -1,0 +1,94 @@
+//! Checks every byte of a journal and reports all it finds, instead of stopping at the first. Changes nothing.
+
+use std::fs;
+use std::path::Path;
+
+use super::catalog::{Segment, check_link, first_seqs, load_one, sealed_bytes};
+use super::error::JournalError;
+use super::segment::{chain_hex, file_name};
+use super::walk::{Tail, Walk};
+
+/// What a whole journal looks like. Intact when `problems` is empty.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyReport {
+    /// Segment files found.
+    pub segments: usize,
+    /// Group commits that hold, markers included.
+    pub frames: u64,
+    /// Events that hold.
+    pub events: u64,
+    /// Length of all segment files, zeroed space included, in bytes.
+    pub bytes: u64,
+    /// Oldest event, 0 when no segment holds.
+    pub first_seq: u64,
+    /// Newest event that holds; `first_seq - 1` when there is none.
+    pub last_seq: u64,
+    /// Hash chain at the end, 32 hexadecimal digits; empty when no segment holds.
+    pub head_chain_hex: String,
+    /// Size of an unfinished last group, in bytes: torn by a crash, or a writer is at it now. Not a problem.
+    pub torn_tail_bytes: u64,
+    /// Everything that does not hold.
+    pub problems: Vec<JournalError>,
+}
+
+/// Reads the whole journal in `dir`. May run beside a writer.
+///
+/// # Errors
+/// [`JournalError::Io`] when the directory cannot be listed; everything else is in the report.
+pub fn verify(dir: &Path) -> Result<VerifyReport, JournalError> {
+    let mut report = VerifyReport::default();
+    let mut segments = Vec::new();
+    for first_seq in first_seqs(dir)? {
+        report.segments += 1;
+        match load_one(dir, first_seq) {
+            Ok(segment) => segments.push(segment),
+            Err(problem) => report.problems.push(problem),
+        }
+    }
+    report.first_seq = segments.first().map_or(0, |segment| segment.header.first_seq);
+    for (at, segment) in segments.iter().enumerate() {
+        let next = segments.get(at + 1);
+        if let Err(problem) = check_segment(segment, next, &mut report) {
+            report.problems.push(problem);
+        }
+    }
+    Ok(report)
+}
+
+fn check_segment(segment: &Segment, next: Option<&Segment>, report: &mut VerifyReport) -> Result<(), JournalError> {
+    let metadata = fs::metadata(&segment.path).map_err(|error| JournalError::io("read", &segment.path, error))?;
+    report.bytes += metadata.len();
+    let mut walk = Walk::open(segment.clone())?;
+    while let Some(count) = walk.next_frame()?.map(|frame| frame.count) {
+        report.frames += 1;
+        report.events += u64::from(count);
+        report.last_seq = walk.next_seq - 1;
+    }
+    report.last_seq = walk.next_seq - 1;
+    report.head_chain_hex = chain_hex(&walk.chain);
+    if let Some(next) = next {
+        check_link(segment, next)?;
+        return walk.finish_sealed(sealed_bytes(segment, next)).map(|_| ());
+    }
+    match walk.tail() {
+        Ok(Tail::Unwritten { file_bytes }) if walk.at_marker && file_bytes == walk.offset => {
+            // A writer may have begun the next one since the listing.
+            if segment.path.with_file_name(file_name(walk.next_seq)).exists() {
+                return Ok(());
+            }
+            Err(segment.damaged(walk.offset, walk.next_seq, "a finished segment, and the one behind it is missing"))
+        }
+        Ok(Tail::Unwritten { .. }) => Ok(()),
+        Ok(Tail::Torn { bytes, .. }) => {
+            report.torn_tail_bytes = bytes;
+            Ok(())
+        }
+        Err(damage) => retry_beside_writer(&mut walk, damage),
+    }
+}
+
+/// What looks like damage in the last segment may be a group finished, with others behind it, since it was read.
+fn retry_beside_writer(walk: &mut Walk, damage: JournalError) -> Result<(), JournalError> {
+    walk.refresh();
+    if walk.next_frame()?.is_some() { Ok(()) } else { Err(damage) }
+}
