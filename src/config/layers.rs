@@ -180,12 +180,12 @@ mod tests {
 
     #[test]
     fn a_later_layer_wins_and_says_where_it_is_from() {
-        let file = "[server]\nlisten = \"127.0.0.1:1\"\nmax_connections = 5\n[goals]\nidle_timeout = \"72h\"\n";
+        let file = "[server]\nlisten = \"127.0.0.1:1\"\nmax_connections = 5\n[ledger]\ncheckpoint_interval = \"5s\"\n";
         let env = [HOME[0], ("ODDSMAKER_SERVER__LISTEN", "127.0.0.1:2"), ("ODDSMAKER_LOG__LEVEL", "debug")];
         let (settings, sources) = with(file, &env, &[("server.listen", "[::1]:3")]).unwrap();
         assert_eq!(settings.server.listen.to_string(), "[::1]:3");
         assert_eq!(sources.origin("server.listen").to_string(), "flag --listen");
-        assert_eq!((settings.server.max_connections, settings.goals.idle_timeout_ms), (5, 259_200_000));
+        assert_eq!((settings.server.max_connections, settings.ledger.checkpoint_interval_ms), (5, 5_000));
         assert_eq!(sources.origin("server.max_connections").to_string(), "oddsmaker.toml:3:19");
         assert_eq!(settings.log.level, LogLevel::Debug);
         assert_eq!(sources.origin("log.level").to_string(), "environment variable ODDSMAKER_LOG__LEVEL");
@@ -263,7 +263,7 @@ mod tests {
             "server.listen = 127.0.0.1:7070 (default)",
             "ledger.data_dir = /home/kim/.local/state/oddsmaker (default)",
             "models.path = m.toml (flag --models)",
-            "goals.idle_timeout = 1d (default)",
+            "ledger.checkpoint_interval = 200ms (default)",
             "log.level = warn (oddsmaker.toml:2:9)",
         ] {
             assert!(all.iter().any(|l| l == line), "{line} in {all:#?}");

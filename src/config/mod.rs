@@ -31,6 +31,6 @@ mod values;
 pub use catalogue::parse_catalogue;
 pub use layers::{Shown, Sources, resolve, shown};
 pub use report::{ConfigError, Excerpt, Origin, Report, Warning};
-pub use settings::{Goals, Ledger, Log, LogFormat, LogLevel, Models, Server, Settings};
+pub use settings::{Ledger, Log, LogFormat, LogLevel, Models, Server, Settings};
 pub use settings_keys::{KEYS, Key, Shape};
 pub use values::{format_duration_ms, parse_duration_ms};

@@ -13,8 +13,6 @@ pub struct Settings {
     pub ledger: Ledger,
     /// Where the catalogue is.
     pub models: Models,
-    /// Goals.
-    pub goals: Goals,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -72,13 +70,6 @@ pub struct Ledger {
 pub struct Models {
     /// The catalogue; `None`: models.toml of the working folder, else the one built in.
     pub path: Option<PathBuf>,
-}
-
-/// `[goals]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Goals {
-    /// Time without a call after which an open goal is closed as timed out, in milliseconds.
-    pub idle_timeout_ms: i64,
 }
 
 /// `[log]`
@@ -140,9 +131,8 @@ impl Settings {
             drain_timeout_ms: 10_000,
         };
         let ledger =
-            Ledger { data_dir, segment_bytes: 64 << 20, max_pending_bytes: 16 << 20, checkpoint_interval_ms: 1_000 };
-        let goals = Goals { idle_timeout_ms: crate::domain::time::DAY_MS };
+            Ledger { data_dir, segment_bytes: 64 << 20, max_pending_bytes: 16 << 20, checkpoint_interval_ms: 200 };
         let log = Log { format: LogFormat::Auto, level: LogLevel::Info };
-        Self { server, ledger, models: Models::default(), goals, log }
+        Self { server, ledger, models: Models::default(), log }
     }
 }

@@ -79,7 +79,7 @@ pub(super) const DATA_DIR: &str = "ledger.data_dir";
 
 /// Tables and keys of the contract (table, key) this version refuses by name.
 pub(super) const NOT_YET: &[(&str, &str)] =
-    &[("", "workflow"), ("", "budget"), ("server", "tls"), ("ledger", "retention")];
+    &[("", "workflow"), ("", "budget"), ("", "goals"), ("server", "tls"), ("ledger", "retention")];
 
 /// A setting without a flag, with the default of [`Settings::with_data_dir`].
 const fn key(
@@ -304,12 +304,6 @@ pub static KEYS: &[Key] = &[
             |s| s.models.path.as_ref().map_or_else(String::new, |p| p.display().to_string()),
         )
     },
-    duration!(
-        "goals.idle_timeout",
-        SECOND..=365 * DAY,
-        goals.idle_timeout_ms,
-        "Time without a call after which an open goal is closed as timed out."
-    ),
     key(
         "log.format",
         Shape::Text,
