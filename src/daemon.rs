@@ -26,6 +26,9 @@ use crate::state::{self, SledStore};
 /// Version of the layout of a data directory. A newer one is never touched.
 pub const FORMAT: u32 = 1;
 
+/// "File size limit exceeded" on Linux.
+const SIGXFSZ: i32 = 25;
+
 /// The pause between two rounds of maintenance at most.
 const MAINTENANCE_MS_MAX: u64 = 200;
 
@@ -286,6 +289,11 @@ fn maintain(
 /// Resolves on SIGTERM or SIGINT.
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
+    // A file-size limit is told by SIGXFSZ, whose default ends the process; with a handler the write fails instead.
+    let file_size = signal(SignalKind::from_raw(SIGXFSZ));
+    if let Err(error) = &file_size {
+        tracing::warn!(%error, "cannot listen for SIGXFSZ");
+    }
     let terminate = signal(SignalKind::terminate());
     match terminate {
         Ok(mut terminate) => {

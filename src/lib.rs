@@ -6,11 +6,17 @@
 //! `daemon` the wiring, `cli` the verbs.
 
 #[cfg(feature = "daemon")]
+pub mod clock;
+#[cfg(feature = "daemon")]
 pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod insights;
 #[cfg(feature = "daemon")]
 pub mod journal;
+#[cfg(feature = "daemon")]
+pub mod service;
+#[cfg(feature = "daemon")]
+pub mod state;
 #[cfg(feature = "daemon")]
 pub mod wire;

@@ -72,8 +72,7 @@ impl Committer {
     fn commit(&mut self, group: &mut Group) -> Result<Location, NoRoom> {
         assert!(group.first_seq == self.head.next_seq, "INV-JOURNAL-3: groups are written in order, without gaps");
         let bytes = group.frame.len() as u64;
-        let holds_events = self.head.next_seq > self.head.first_seq;
-        if holds_events && self.head.pos + bytes + MARKER_BYTES >= self.options.segment_bytes {
+        if self.head.pos + bytes + MARKER_BYTES >= self.options.segment_bytes {
             self.rotate()?;
         }
         let position = self.head.base + self.head.pos;
@@ -109,6 +108,7 @@ impl Committer {
     /// Ends the active segment with a marker and begins the prepared one. The new name appears only once the marker and
     /// the new header are durable, so a named segment always has a header and an ended one before it.
     fn rotate(&mut self) -> Result<(), NoRoom> {
+        // The largest frame fits a segment that has no more than a marker: see `JournalOptions::max_frame_bytes`.
         assert!(self.head.next_seq > self.head.first_seq, "INV-JOURNAL-4: no two segments start with the same event");
         self.room.wait_prepared()?;
         if !self.head.at_marker {

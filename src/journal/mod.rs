@@ -12,6 +12,8 @@
 //! | `verify.rs` | [`verify`]: every byte of every segment |
 //! | `walk.rs`, `catalog.rs` | frames of one segment; segments of one directory and how they connect |
 //! | `segment.rs` | the bytes: header, frame, chain, [`Location`] |
+//! | `codec.rs`, `fields.rs`, `place.rs`, `pb.rs` | events and their stored form |
+//! | `export.rs`, `audit.rs` | events as JSON; sums of money taken from the events alone |
 //! | `storage.rs`, `options.rs`, `error.rs` | the writing half of the file system (tests replace it), settings, errors |
 //!
 //! # Promises
@@ -23,10 +25,16 @@
 //! [`OpenReport::first_seq`] with what the snapshot needs), and a damaged last group after an unclean stop, which looks like
 //! a torn write (compare [`OpenReport::last_seq`] with the sequence number the derived state stands at).
 
+pub mod audit;
 mod catalog;
+pub mod codec;
 mod commit;
 mod error;
+pub mod export;
+pub(crate) mod fields;
 mod options;
+pub(crate) mod pb;
+mod place;
 mod queue;
 mod reader;
 mod recover;

@@ -141,7 +141,7 @@ impl Service {
             not_ready,
             journal_last_seq: state.applied_seq,
             journal_synced_seq: self.journal.synced_seq(),
-            applied_seq: self.store.applied_seq(),
+            applied_seq: self.stored_seq.load(std::sync::atomic::Ordering::Acquire),
             open_decisions: state.open.len() as u64,
             counts: RecordCounts {
                 decisions: count(sum.decisions),

@@ -8,7 +8,7 @@ mod explain;
 mod reply;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -26,7 +26,7 @@ use crate::domain::token::{TokenKey, TokenKind};
 use crate::engine::{Amendment, Engine, EngineError, Recorded, hydrate, posterior_of};
 use crate::insights;
 use crate::journal::{CommitWaiter, Journal, JournalError, JournalReader, codec};
-use crate::state::SledStore;
+use crate::state::{Checkpoint, Committed, SledStore, StoreError};
 
 /// Time, as an argument of everything.
 pub trait Clock: Send + Sync {
@@ -75,6 +75,12 @@ impl From<JournalError> for ServiceError {
     }
 }
 
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
 impl ServiceError {
     fn unavailable(why: impl Into<String>) -> Self {
         Self::Unavailable { why: why.into(), retry_after_ms: RETRY_AFTER_MS }
@@ -91,6 +97,8 @@ pub struct Parts {
     pub reader: JournalReader,
     /// The indexed state.
     pub store: SledStore,
+    /// The last fact the store has.
+    pub stored_seq: u64,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Authenticates ids.
@@ -133,6 +141,8 @@ pub struct Service {
     stopping: ArcSwap<Option<String>>,
     /// The store did not take a checkpoint. It is derived and built anew at the next start; until then it is left alone.
     store_failed: AtomicBool,
+    /// The last fact the store has.
+    stored_seq: AtomicU64,
 }
 
 impl std::fmt::Debug for Service {
@@ -170,7 +180,8 @@ impl Service {
     /// A service over its parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { engine, journal, reader, store, clock, token_key, max_pending_bytes, catalog_source, about } = parts;
+        let Parts { engine, journal, reader, store, stored_seq, clock, .. } = parts;
+        let Parts { token_key, max_pending_bytes, catalog_source, about, .. } = parts;
         Self {
             engine: Mutex::new(engine),
             journal,
@@ -184,6 +195,7 @@ impl Service {
             started: Instant::now(),
             stopping: ArcSwap::from_pointee(None),
             store_failed: AtomicBool::new(false),
+            stored_seq: AtomicU64::new(stored_seq),
         }
     }
 
@@ -314,6 +326,8 @@ impl Service {
         if events.is_empty() {
             return Ok(engine.state.applied_seq);
         }
+        // What was looked up is not to be relied on when a record of the store could not be read.
+        self.store.health()?;
         let mut bytes = Vec::with_capacity(160 * events.len());
         let mut ends = Vec::with_capacity(events.len());
         for event in events {
@@ -429,18 +443,15 @@ impl Service {
         if self.store_failed.load(Ordering::Acquire) {
             return Err(ServiceError::Internal("the state could not be written; it is built anew at the next start".into()));
         }
-        let (checkpoint, seq) = {
+        let checkpoint = {
             let mut engine = self.engine.lock();
-            let seq = engine.state.applied_seq;
-            match self.store.prepare(&mut engine.state) {
-                Some(checkpoint) => (checkpoint, seq),
-                None => return Ok(()),
+            if engine.state.applied_seq == self.stored_seq.load(Ordering::Acquire) {
+                return Ok(());
             }
+            self.store.prepare(&mut engine.state)
         };
-        let written = self.journal.wait_synced_blocking(seq, CHECKPOINT_PATIENCE).map_err(ServiceError::from);
-        let written = written.and_then(|()| self.store.commit(checkpoint).map_err(|e| ServiceError::Internal(e.to_string())));
-        match written {
-            Ok(committed) => self.store.evict(&mut self.engine.lock().state, &committed),
+        match checkpoint.map_err(ServiceError::from).and_then(|checkpoint| self.store_it(checkpoint)) {
+            Ok(committed) => self.store.evict(&mut self.engine.lock().state, committed),
             Err(error) => {
                 self.store_failed.store(true, Ordering::Release);
                 return Err(error);
@@ -449,15 +460,22 @@ impl Service {
         Ok(())
     }
 
+    fn store_it(&self, checkpoint: Checkpoint) -> Result<Committed, ServiceError> {
+        let seq = checkpoint.applied_seq();
+        self.journal.wait_synced_blocking(seq, CHECKPOINT_PATIENCE)?;
+        let committed = self.store.commit(checkpoint)?;
+        self.stored_seq.store(seq, Ordering::Release);
+        Ok(committed)
+    }
+
     /// Makes everything durable and leaves the marks of a clean stop.
     ///
     /// # Errors
     /// The journal or the store failed; what was acknowledged is safe in any case.
-    pub fn shutdown(&self, patience: Duration) -> Result<(), ServiceError> {
+    pub fn shutdown(self, patience: Duration) -> Result<(), ServiceError> {
         let stored = self.checkpoint();
         self.journal.shutdown(patience)?;
         stored?;
-        self.store.close();
-        Ok(())
+        Ok(self.store.close()?)
     }
 }

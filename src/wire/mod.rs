@@ -1,6 +1,21 @@
 //! The wire: generated types, and everything that turns them into the domain's and back. The only place that sees
 //! both.
 
+pub mod calls;
+mod digest;
+mod fields;
+mod insights;
+mod refusal;
+mod reply;
+mod reply_admin;
+mod request;
+mod request_admin;
+#[cfg(test)]
+mod request_tests;
+
+pub use fields::{FEATURES_MAX, KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
+pub use refusal::{Code, Refusal};
+
 /// The public contract, generated from `proto/oddsmaker/v1`.
 #[allow(clippy::all, clippy::must_use_candidate, missing_docs, unused_qualifications, reason = "generated")]
 pub mod pb {

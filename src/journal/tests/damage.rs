@@ -70,6 +70,24 @@ fn a_last_group_whose_first_sectors_never_arrived_is_dropped() {
     assert_eq!((report.last_seq, report.dropped_tail_bytes), (9, len as u64));
 }
 
+#[test]
+fn what_is_dropped_is_zeroed_so_that_shorter_groups_can_follow() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open_small(dir.path());
+    append_each(&journal, 2);
+    journal.append(&[0xEE; 350]).unwrap();
+    drop(journal);
+    let path = segment_paths(dir.path())[0].clone();
+    let mut bytes = fs::read(&path).unwrap();
+    let (start, len) = frames(&path)[2];
+    bytes[start + 33] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let report = open_damaged(dir.path(), 3, 2).unwrap();
+    assert_eq!(report.dropped_tail_bytes, len as u64);
+    let (_journal, report) = open_small(dir.path());
+    assert_eq!((report.last_seq, report.dropped_tail_bytes, report.clean), (3, 0, true));
+}
+
 /// Flips every byte of every file in turn. Returns how often the journal opened, and checks that it then had lost nothing
 /// but, when `may_lose_last`, the last event.
 fn flip_everything(dir: &Path, total: u64, may_lose_last: bool) -> usize {

@@ -25,6 +25,8 @@ struct State {
     given_up: BTreeMap<PathBuf, Vec<(u64, Vec<u8>, u64)>>,
     /// Renames whose directory was not synced.
     renamed: Vec<(PathBuf, PathBuf)>,
+    /// Where the files opened are now.
+    open_files: Vec<Arc<Mutex<PathBuf>>>,
     calls: u64,
     /// Number of the call from which on everything fails as if the machine were off.
     power_off_at: Option<u64>,
@@ -116,9 +118,12 @@ impl Storage for FaultyDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        self.0.lock().call()?;
+        let mut state = self.0.lock();
+        state.call()?;
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Box::new(FaultyFile { disk: self.clone(), path: Mutex::new(path.to_owned()), file }))
+        let path = Arc::new(Mutex::new(path.to_owned()));
+        state.open_files.push(Arc::clone(&path));
+        Ok(Box::new(FaultyFile { disk: self.clone(), path, file }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -128,6 +133,12 @@ impl Storage for FaultyDisk {
         fs::rename(from, to)?;
         if let Some(writes) = state.unsynced.remove(from) {
             state.unsynced.insert(to.to_owned(), writes);
+        }
+        for open_file in &state.open_files {
+            let mut path = open_file.lock();
+            if *path == from {
+                to.clone_into(&mut path);
+            }
         }
         state.renamed.push((from.to_owned(), to.to_owned()));
         Ok(())
@@ -148,26 +159,16 @@ impl Storage for FaultyDisk {
 
 struct FaultyFile {
     disk: FaultyDisk,
-    path: Mutex<PathBuf>,
+    /// Changes when the file is renamed.
+    path: Arc<Mutex<PathBuf>>,
     file: File,
-}
-
-impl FaultyFile {
-    /// Where the file is now: a prepared one is renamed while open.
-    fn current_path(&self, state: &State) -> PathBuf {
-        let mut path = self.path.lock();
-        if let Some((_, to)) = state.renamed.iter().rev().find(|(from, _)| *from == *path) {
-            *path = to.clone();
-        }
-        path.clone()
-    }
 }
 
 impl StorageFile for FaultyFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         let off = state.call().err();
-        let path = self.current_path(&state);
+        let path = self.path.lock().clone();
         let len_before = self.file.metadata()?.len();
         let grown = (offset + bytes.len() as u64).saturating_sub(len_before);
         let total = |path: &Path| -> u64 {
@@ -201,7 +202,7 @@ impl StorageFile for FaultyFile {
         let mut state = self.disk.0.lock();
         state.call()?;
         state.syncs += 1;
-        let path = self.current_path(&state);
+        let path = self.path.lock().clone();
         if let Some(errno) = state.fail_syncs {
             let writes = state.unsynced.remove(&path).unwrap_or_default();
             state.given_up.entry(path).or_default().extend(writes);

@@ -10,7 +10,6 @@ const DIR: &str = "ODDSMAKER_TEST_JOURNAL_DIR";
 
 /// Not a test: the process that gets killed. Writes the number of every event it sent and every one acknowledged.
 #[test]
-#[ignore = "run by the test below, in a process of its own"]
 fn child() {
     let Some(dir) = env::var_os(DIR) else { return };
     let (journal, _) = open_small(Path::new(&dir));
@@ -30,7 +29,7 @@ fn child() {
 fn run_and_kill(dir: &Path, lines: usize) -> (u64, u64) {
     let name = format!("{}::child", module_path!().split_once("::").unwrap().1);
     let mut child = Command::new(env::current_exe().unwrap())
-        .args([&name, "--exact", "--ignored", "--nocapture"])
+        .args([&name, "--exact", "--nocapture"])
         .env(DIR, dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

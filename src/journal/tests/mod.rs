@@ -6,7 +6,6 @@ mod kill;
 mod order;
 mod power;
 mod refusal;
-mod speed;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,84 @@
+//! Deadlines and limits as gRPC has them. A call whose `grpc-timeout` runs out before its answer begins ends with
+//! DEADLINE_EXCEEDED; a message over the limit ends with RESOURCE_EXHAUSTED. Once an answer has begun (a stream), the
+//! caller keeps its own time.
+
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderMap;
+use http::header::HeaderValue;
+use tonic::{Code, Status};
+
+/// Answers within the time the caller gave.
+pub(super) async fn guard(request: Request, next: Next) -> Response {
+    let Some(timeout) = timeout(request.headers()) else {
+        return relabelled(next.run(request).await);
+    };
+    match tokio::time::timeout(timeout, next.run(request)).await {
+        Ok(response) => relabelled(response),
+        Err(_) => {
+            let late = "the time given ran out; the request may or may not have been recorded, repeat it the same way";
+            Status::deadline_exceeded(late).into_http()
+        }
+    }
+}
+
+/// A message over the limit is told as OUT_OF_RANGE by the transport, and by nothing else here.
+fn relabelled(mut response: Response) -> Response {
+    if let Some(status) = response.headers_mut().get_mut(Status::GRPC_STATUS)
+        && status.as_bytes() == b"11"
+    {
+        *status = HeaderValue::from(Code::ResourceExhausted as i32);
+    }
+    response
+}
+
+/// The time given in `grpc-timeout` (at most 8 digits and a unit); `None` where there is none that can be read.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 3_600)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_writes_them() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", HeaderValue::from_str(text).unwrap());
+            timeout(&headers)
+        };
+        let table = [
+            ("2H", Duration::from_secs(7_200)),
+            ("3M", Duration::from_secs(180)),
+            ("5S", Duration::from_secs(5)),
+            ("250m", Duration::from_millis(250)),
+            ("99999999u", Duration::from_micros(99_999_999)),
+            ("0n", Duration::ZERO),
+        ];
+        for (text, expected) in table {
+            assert_eq!(read(text), Some(expected), "{text}");
+        }
+        for bad in ["", "S", "123456789S", "1s", "1", "-1S", "+1S", "1.5S", " 1S", "1S "] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
+        assert_eq!(timeout(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,53 @@
+//! The gRPC edge: thin services over `wire::calls`, with health, reflection and deadlines. It knows statuses and
+//! streams, and nothing of what a request means.
+
+mod admin;
+mod deadline;
+mod health;
+mod insights;
+mod router;
+mod status;
+
+use std::sync::Arc;
+
+use tonic::service::Routes;
+
+pub use health::Health;
+pub use status::ERROR_DOMAIN;
+
+use crate::service::Service;
+use crate::wire::pb;
+use pb::admin_service_server::AdminServiceServer;
+use pb::insights_service_server::InsightsServiceServer;
+use pb::router_service_server::RouterServiceServer;
+
+/// The largest message taken, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// All gRPC services over one daemon, serving from the start, and the handle to say otherwise.
+#[must_use]
+pub fn routes(service: Arc<Service>) -> (Routes, Health) {
+    let (health, health_server) = Health::new(&[
+        <RouterServiceServer<router::Router> as tonic::server::NamedService>::NAME,
+        <InsightsServiceServer<insights::Insights> as tonic::server::NamedService>::NAME,
+        <AdminServiceServer<admin::Admin> as tonic::server::NamedService>::NAME,
+    ]);
+    let router = RouterServiceServer::new(router::Router::new(service.clone()));
+    let insights = InsightsServiceServer::new(insights::Insights::new(service.clone()));
+    let admin = AdminServiceServer::new(admin::Admin::new(service));
+    let mut routes = Routes::default()
+        .add_service(router.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(insights.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(admin.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(health_server);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    match reflection {
+        Ok(server) => routes = routes.add_service(server),
+        Err(error) => tracing::error!(%error, "reflection is off: the descriptors cannot be read"),
+    }
+    let guarded = routes.into_axum_router().layer(axum::middleware::from_fn(deadline::guard));
+    (Routes::from(guarded), health)
+}

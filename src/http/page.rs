@@ -1,0 +1,196 @@
+//! The page at /: what one successful outcome cost, and why, from the same report as the API. Plain HTML without a
+//! script; every text is escaped. It computes no figure.
+
+use http::StatusCode;
+use maud::{DOCTYPE, Markup, html};
+
+use super::figures::{change, count, hours, instant, percent, percent_range, usd};
+use super::json;
+use super::operations::{Asked, Operation, Rpc};
+use super::page_tasks::tasks;
+use super::problem::status_of;
+use crate::wire::{Refusal, pb};
+
+/// The style sheet of the page.
+pub(super) const STYLE: &str = include_str!("../../web/page.css");
+/// Its icon.
+pub(super) const ICON: &str = include_str!("../../web/icon.svg");
+
+/// Windows offered, in hours, by name.
+const LOOKBACKS: [(&str, f64); 4] = [("1 h", 1.0), ("24 h", 24.0), ("7 d", 168.0), ("30 d", 720.0)];
+/// The window shown unless another is asked for, in hours.
+const LOOKBACK_HOURS: f64 = 24.0;
+
+/// The page and its status. `lookback` is what the query says, `host` the host that was asked.
+pub(super) async fn answer(service: &dyn Asked, lookback: Option<&str>, host: &str) -> (StatusCode, String) {
+    // What is no number becomes 0, which the report refuses with its own words.
+    let lookback_hours = lookback.map_or(LOOKBACK_HOURS, |text| text.parse().unwrap_or(0.0));
+    let request = pb::GetInsightsRequest { lookback_hours, compare_previous: true, ..Default::default() };
+    let operation = Operation::of(Rpc::GetInsights);
+    let request = json::dynamic(operation.method().input(), &request);
+    match service.ask(operation, &request).await.map(|report| json::typed(&report)) {
+        Ok(report) => (StatusCode::OK, page(&report, lookback_hours, host).into_string()),
+        Err(refusal) => (status_of(refusal.code), refused(&refusal).into_string()),
+    }
+}
+
+fn frame(title: &str, lookback_hours: Option<f64>, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · Oddsmaker" }
+                link rel="icon" type="image/svg+xml" href="/assets/icon.svg";
+                link rel="stylesheet" href="/assets/page.css";
+            }
+            body {
+                header {
+                    p.brand { a href="/" { "Oddsmaker" } }
+                    nav aria-label="Window" {
+                        ul { @for (name, length) in LOOKBACKS {
+                            li { a href=(format!("/?lookback_hours={length}")) aria-current=[(lookback_hours == Some(length)).then_some("page")] { (name) } }
+                        } }
+                    }
+                }
+                main { (body) }
+                footer {
+                    a href="/openapi.json" { "API" } " · "
+                    a href="/v1/status" { "Status" } " · "
+                    a href="/v1/models" { "Models" }
+                }
+            }
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Markup {
+    let body = html! {
+        h1 { "No report" }
+        p.notice role="alert" { (refusal.message) }
+        p { a href="/" { "Show the last 24 hours" } }
+    };
+    frame("No report", None, &body)
+}
+
+fn page(report: &pb::GetInsightsResponse, lookback_hours: f64, host: &str) -> Markup {
+    let body = html! {
+        h1 { "What one successful outcome cost" }
+        (window(report, lookback_hours))
+        @if report.calls == 0 { (first_steps(report, lookback_hours, host)) }
+        (key_figures(report, lookback_hours))
+        @if let Some(note) = &report.note { p.notice { (note) } }
+        @if !report.by_task.is_empty() { (tasks(report)) }
+    };
+    frame("What one successful outcome cost", Some(lookback_hours), &body)
+}
+
+fn window(report: &pb::GetInsightsResponse, lookback_hours: f64) -> Markup {
+    let ends = report.window.as_ref().and_then(|w| Some((w.start?.seconds, w.end?.seconds, w.resolution.as_str())));
+    html! {
+        p.window {
+            "The last " (hours(lookback_hours))
+            @if let Some((start, end, resolution)) = ends {
+                ": " (instant(start)) " – " (instant(end)) " UTC, to the " (resolution)
+            }
+        }
+    }
+}
+
+/// A figure that may be missing; then a dash and why.
+pub(super) fn or_dash(figure: Option<String>, why: &str) -> Markup {
+    match figure {
+        Some(figure) => html! { (figure) },
+        None => html! { span.none { "–" } " " span.why { (why) } },
+    }
+}
+
+fn key_figures(report: &pb::GetInsightsResponse, lookback_hours: f64) -> Markup {
+    let changes = report.changes.clone().unwrap_or_default();
+    let before = |relative: Option<f64>| html! {
+        @if let Some(relative) = relative { p.change { (change(relative)) " against the " (hours(lookback_hours)) " before" } }
+    };
+    let why = if report.calls == 0 { "no calls" } else { "no success of known cost" };
+    let interval = report.cost_per_success_interval.as_ref();
+    html! {
+        dl.figures {
+            (figure("Cost per success", &or_dash(report.cost_per_success.map(usd), why), &html! {
+                @match (interval, report.cost_per_success) {
+                    (Some(interval), _) => p { (usd(interval.low)) " – " (usd(interval.high)) " with 90 % probability" },
+                    (None, Some(_)) => p { "too few outcomes for an interval" },
+                    (None, None) => {},
+                }
+                (before(changes.cost_per_success))
+            }))
+            (figure("Total cost", &html! { (usd(report.total_cost_usd)) }, &html! {
+                p { (count(report.calls)) " calls" }
+                (before(changes.total_cost_usd))
+            }))
+            (figure("Successful outcomes", &html! { (count(report.successful_outcomes)) }, &html! {
+                @if report.unverdicted_calls > 0 { p { (count(report.unverdicted_calls)) " calls have no verdict yet" } }
+                (before(changes.successful_outcomes))
+            }))
+            (figure("Failed calls", &html! { (count(report.failed_calls_count)) }, &html! {
+                p { "cost " (usd(report.failed_call_cost_usd)) }
+                (before(changes.failed_calls_count))
+            }))
+            (figure("Retry multiplier", &or_dash(report.retry_multiplier.map(|m| format!("× {m:.2}")), "no calls"), &html! {
+                p { (count(report.retries)) " retries" }
+            }))
+            (figure("Pricing coverage", &or_dash(report.pricing_coverage.map(percent), "no calls"), &html! {
+                p { (count(report.unpriced_calls)) " calls of unknown cost" }
+            }))
+            (figure("Decisions without outcome", &html! { (count(report.decisions_without_outcome)) }, &html! {
+                p { "of " (count(report.decisions)) "; " (count(report.decisions_open)) " still open" }
+            }))
+        }
+    }
+}
+
+fn figure(name: &str, value: &Markup, remarks: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { p.value { (value) } (remarks) } } }
+}
+
+/// What to do when there is nothing to show.
+fn first_steps(report: &pb::GetInsightsResponse, lookback_hours: f64, host: &str) -> Markup {
+    let ask = format!(
+        "curl http://{host}/v1/policy \\\n  -H 'Content-Type: application/json' \\\n  -d '{{\"task_type\": \"ticket_classification\"}}'"
+    );
+    let tell = format!(
+        "curl http://{host}/v1/outcomes \\\n  -H 'Content-Type: application/json' \\\n  -d '{{\"decision_id\": \"…\", \"success\": true, \"cost_usd\": 0.0031}}'"
+    );
+    let longer = LOOKBACKS.iter().filter(|(_, length)| *length > lookback_hours);
+    html! {
+        section.steps aria-labelledby="steps" {
+            @if report.decisions > 0 {
+                h2 #steps { "No outcomes yet" }
+                p { (count(report.decisions)) " decisions were made; tell what came of the calls." }
+            } @else {
+                h2 #steps { "No calls in this window" }
+                p {
+                    "Look further back: "
+                    @for (name, length) in longer { a href=(format!("/?lookback_hours={length}")) { (name) } " " }
+                    "or record a first call."
+                }
+            }
+            ol {
+                li { "Ask which model should do the call:" pre tabindex="0" { code { (ask) } } }
+                li { "Make the call with that model." }
+                li { "Tell what came of it, with the " code { "decision_id" } " of the answer:" pre tabindex="0" { code { (tell) } } }
+            }
+        }
+    }
+}
+
+/// A rate with its interval.
+pub(super) fn rate(rate: Option<f64>, interval: Option<&pb::Interval>) -> Markup {
+    html! {
+        (or_dash(rate.map(percent), "no verdict"))
+        @if let Some(interval) = interval { " " span.interval { (percent_range(interval.low, interval.high)) } }
+    }
+}
+
+#[cfg(test)]
+mod tests;

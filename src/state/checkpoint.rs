@@ -1,0 +1,261 @@
+//! One step forward of the stored state, in three parts, so that the engine's lock is held only while what was touched is
+//! copied: prepare (under the lock) → commit (outside it: one atomic batch, made durable) → evict (under the lock).
+//!
+//! sled's own `flush` does not fsync on Linux, so the database file is synced here. If a commit fails, nothing was evicted:
+//! the state in memory is whole, and the stored one is opened again from its last step.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::sync::Arc;
+
+use super::error::StoreError;
+use super::keys::{self, Kind, SLOT_BITS};
+use super::store::{SledStore, Written, slot_of};
+use super::{load, records, tally};
+use crate::domain::call::{CallNo, Stage};
+use crate::domain::rollup::{Grain, Rollups};
+use crate::domain::state::{State, Touched};
+use crate::domain::time::UnixMillis;
+use crate::journal::{fields, pb};
+
+/// Records by key; `None`: to be removed.
+type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// From so many records at hand that nobody touched, they are let go of too (they were only read).
+const SWEEP_FROM: usize = 10_000;
+
+/// What one step forward writes.
+#[derive(Debug)]
+pub struct Checkpoint {
+    meta: pb::Meta,
+    writes: Writes,
+    closed: BTreeMap<u64, Vec<pb::Call>>,
+    minutes_dropped: Vec<UnixMillis>,
+    written: Written,
+    cold: Committed,
+}
+
+impl Checkpoint {
+    /// The last fact in it. The journal must have synced that fact before this is committed, or a power cut could leave
+    /// the state ahead of the journal.
+    #[must_use]
+    pub fn applied_seq(&self) -> u64 {
+        self.meta.applied_seq
+    }
+}
+
+/// What a committed step makes superfluous in memory.
+#[derive(Debug, Default)]
+pub struct Committed {
+    calls: Vec<CallNo>,
+    goals: Vec<Arc<str>>,
+    keys: Vec<u128>,
+}
+
+impl SledStore {
+    /// Copies what was touched since the last step; to be called under the engine's lock, and committed before the next.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] when an earlier step or look-up failed.
+    ///
+    /// # Panics
+    /// INV-STATE-1: a state that is stored tracks what it touches.
+    pub fn prepare(&self, state: &mut State) -> Result<Checkpoint, StoreError> {
+        self.health()?;
+        assert!(state.touched.is_some(), "INV-STATE-1: a state that is stored tracks what it touches");
+        let mut touched = state.touched.replace(Touched::default()).unwrap_or_default();
+        let minutes_dropped = std::mem::take(&mut touched.minutes_dropped);
+        let mut checkpoint = Checkpoint {
+            meta: load::meta_of(state),
+            writes: Writes::new(),
+            closed: BTreeMap::new(),
+            minutes_dropped,
+            written: self.written().clone(),
+            cold: Committed::default(),
+        };
+        checkpoint.add_calls(state, &touched);
+        checkpoint.add_cold(state, touched.goals, touched.keys);
+        for (task, candidate) in touched.cells {
+            if let Some(cell) = state.cell(task, candidate) {
+                checkpoint.put(keys::cell(task, candidate), &records::cell_of(cell));
+            }
+        }
+        for task in touched.flags {
+            if let Some(of) = state.tasks.get(&task) {
+                checkpoint.put(Kind::Flag.key(&[&task.0.to_be_bytes()]), &records::flag_of(&of.flag));
+            }
+        }
+        for (grain, start, of) in touched.sums {
+            let sum = buckets(&state.rollups, grain).get(&start).and_then(|bucket| bucket.get(&of));
+            let key = keys::sum(grain, start, &of);
+            match sum.filter(|sum| !sum.is_empty()) {
+                Some(sum) => checkpoint.put(key, &tally::stored(sum)),
+                None => checkpoint.remove(key),
+            }
+        }
+        if touched.tables {
+            checkpoint.add_tables(state);
+        }
+        Ok(checkpoint)
+    }
+
+    /// Writes a step, all or nothing, and makes it durable; to be called outside the engine's lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`]: sled or the disk failed; the store is to be opened again.
+    pub fn commit(&self, checkpoint: Checkpoint) -> Result<Committed, StoreError> {
+        self.careful(|| self.write(checkpoint))
+    }
+
+    /// Lets go of what `committed` made superfluous and nobody touched since; to be called under the engine's lock.
+    pub fn evict(&self, state: &mut State, committed: Committed) {
+        let Some(touched) = &state.touched else { return };
+        let keys: HashSet<u128> = touched.keys.iter().copied().collect();
+        for call in committed.calls {
+            if !touched.calls.contains(&call) {
+                state.calls.remove(&call);
+            }
+        }
+        for goal in committed.goals {
+            if !touched.goals.contains(&goal) {
+                state.goals.remove(&goal);
+            }
+        }
+        for key in committed.keys {
+            if !keys.contains(&key) {
+                state.keys.remove(&key);
+            }
+        }
+        // What is left is open, touched, or was only looked up; the last must not pile up.
+        if state.calls.len() > state.open.len() + touched.calls.len() + SWEEP_FROM {
+            state.calls.retain(|number, call| matches!(call.stage, Stage::Open(_)) || touched.calls.contains(number));
+        }
+        if state.goals.len() > touched.goals.len() + SWEEP_FROM {
+            state.goals.retain(|goal, _| touched.goals.contains(goal));
+        }
+        if state.keys.len() > keys.len() + SWEEP_FROM {
+            state.keys.retain(|key, _| keys.contains(key));
+        }
+    }
+
+    fn write(&self, checkpoint: Checkpoint) -> Result<Committed, StoreError> {
+        let Checkpoint { mut meta, mut writes, closed, minutes_dropped, mut written, cold } = checkpoint;
+        for (page, calls) in closed {
+            let key = keys::page(page);
+            let merged = merge(self.get(&key)?.unwrap_or_default(), calls);
+            writes.insert(key.clone(), Some(keys::seal(&key, &merged)));
+        }
+        for minute in minutes_dropped {
+            for key in self.db.scan_prefix(keys::bucket(Grain::Minute, minute)).keys() {
+                writes.insert(key?.to_vec(), None);
+            }
+        }
+        let mut batch = sled::Batch::default();
+        for (key, value) in writes {
+            if let Some(old) = self.db.get(&key)? {
+                written.sum = written.sum.wrapping_sub(keys::share(&key, &old));
+                written.records = written.records.wrapping_sub(1);
+            }
+            let Some(value) = value else {
+                batch.remove(key);
+                continue;
+            };
+            written.sum = written.sum.wrapping_add(keys::share(&key, &value));
+            written.records += 1;
+            batch.insert(key, value);
+        }
+        meta.records = written.records;
+        meta.records_sum = written.sum.to_be_bytes().to_vec();
+        let key = Kind::Meta.prefix();
+        batch.insert(key.as_slice(), keys::seal(&key, &meta));
+        self.db.apply_batch(batch)?;
+        self.sync()?;
+        *self.written() = written;
+        Ok(cold)
+    }
+
+    /// Makes everything written so far durable.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.db.flush()?;
+        let synced = File::open(self.dir.join("db")).and_then(|file| file.sync_all());
+        synced.map_err(|source| StoreError::Io { dir: self.dir.clone(), source })
+    }
+}
+
+impl Checkpoint {
+    fn put(&mut self, key: Vec<u8>, message: &impl prost::Message) {
+        let value = keys::seal(&key, message);
+        self.writes.insert(key, Some(value));
+    }
+
+    fn remove(&mut self, key: Vec<u8>) {
+        self.writes.insert(key, None);
+    }
+
+    fn add_calls(&mut self, state: &State, touched: &Touched) {
+        for &number in &touched.calls {
+            let Some(call) = state.calls.get(&number) else { continue };
+            let mut stored = records::call_of(call);
+            if matches!(call.stage, Stage::Open(_)) {
+                self.put(keys::open_call(number), &stored);
+                self.written.open.insert(number);
+                continue;
+            }
+            stored.slot = slot_of(number);
+            self.closed.entry(number.0 >> SLOT_BITS).or_default().push(stored);
+            self.cold.calls.push(number);
+            if self.written.open.remove(&number) {
+                self.remove(keys::open_call(number));
+            }
+        }
+    }
+
+    fn add_cold(&mut self, state: &State, goals: HashSet<Arc<str>>, used: Vec<u128>) {
+        for goal in goals {
+            if let Some(thread) = state.goals.get(&goal) {
+                self.put(Kind::Goal.key(&[goal.as_bytes()]), &records::goal_of(thread));
+                self.cold.goals.push(goal);
+            }
+        }
+        for hash in used {
+            if let Some(used) = state.keys.get(&hash) {
+                self.put(Kind::Key.key(&[&hash.to_be_bytes()]), &records::key_use_of(used));
+                self.cold.keys.push(hash);
+            }
+        }
+    }
+
+    /// Names and sets of labels only ever grow: what is not stored yet stands at the end.
+    fn add_tables(&mut self, state: &State) {
+        for (i, kind) in fields::KINDS.into_iter().enumerate() {
+            for (id, text) in state.names.all(kind).skip(self.written.names[i]) {
+                self.put(keys::name(i, id), &pb::NameText { text: text.to_string() });
+            }
+            self.written.names[i] = state.names.all(kind).count();
+        }
+        for (id, labels) in state.names.all_labels().skip(self.written.labels) {
+            self.put(keys::labels(id), &fields::labels_of(labels));
+        }
+        self.written.labels = state.names.all_labels().count();
+        let states = state.model_states.iter();
+        let states = states.flat_map(|((task, candidate), state)| [task.0, candidate.0, *state as u32]).collect();
+        self.put(Kind::ModelStates.prefix(), &pb::ModelStates { states });
+    }
+}
+
+fn merge(mut page: pb::CallPage, calls: Vec<pb::Call>) -> pb::CallPage {
+    for call in calls {
+        match page.calls.binary_search_by_key(&call.slot, |c| c.slot) {
+            Ok(i) => page.calls[i] = call,
+            Err(i) => page.calls.insert(i, call),
+        }
+    }
+    page
+}
+
+fn buckets(rollups: &Rollups, grain: Grain) -> &BTreeMap<UnixMillis, crate::domain::rollup::Bucket> {
+    match grain {
+        Grain::Minute => &rollups.minutes,
+        Grain::Hour => &rollups.hours,
+    }
+}

@@ -1,0 +1,174 @@
+//! Reads the hot part of the stored state back: everything but closed calls, goals and idempotency keys, which stay where
+//! they are until a fact needs them. Whatever does not read is damage.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+use sled::Tree;
+
+use super::error::StoreError;
+use super::keys::{self, Kind, Rest};
+use super::store::Written;
+use super::{records, tally};
+use crate::domain::call::{CallNo, Stage};
+use crate::domain::names::{LabelsId, NameId};
+use crate::domain::rollup::Bucket;
+use crate::domain::state::{State, Touched};
+use crate::domain::time::UnixMillis;
+use crate::journal::{fields, pb};
+
+/// Format of the records this program writes, and the newest it reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// The record that says where the state stands; its sums are filled in by the commit.
+pub(super) fn meta_of(state: &State) -> pb::Meta {
+    pb::Meta {
+        format_version: FORMAT,
+        applied_seq: state.applied_seq,
+        last_at_ms: state.last_at.0,
+        epoch: state.epoch,
+        catalog_versions: state.catalog_versions.clone(),
+        calls_total: state.calls_total,
+        amendments_total: state.amendments_total,
+        minutes_from_ms: state.rollups.minutes_from.0,
+        records: 0,
+        records_sum: Vec::new(),
+    }
+}
+
+/// The record that says where the state stands; `None`: nothing was ever stored.
+fn meta(tree: &Tree) -> Result<Option<pb::Meta>, StoreError> {
+    let key = Kind::Meta.prefix();
+    match tree.get(&key)? {
+        Some(value) => {
+            let meta: pb::Meta = keys::unseal(&key, &value)?;
+            let known = meta.format_version == FORMAT;
+            if known { Ok(Some(meta)) } else { Err(StoreError::broken("the records have an unknown format")) }
+        }
+        None if tree.first()?.is_none() => Ok(None),
+        None => Err(StoreError::broken("the record that says where the state stands is missing")),
+    }
+}
+
+/// Checks every record, and that none is missing or too many.
+pub(super) fn check(tree: &Tree) -> Result<(), StoreError> {
+    let Some(meta) = meta(tree)? else { return Ok(()) };
+    let meta_key = Kind::Meta.prefix();
+    let (mut records, mut sum) = (0_u64, 0_u128);
+    for item in tree.iter() {
+        let (key, value) = item?;
+        keys::intact(&key, &value)?;
+        if key != meta_key {
+            records += 1;
+            sum = sum.wrapping_add(keys::share(&key, &value));
+        }
+    }
+    if (records, &sum.to_be_bytes()[..]) == (meta.records, &meta.records_sum[..]) {
+        return Ok(());
+    }
+    Err(StoreError::broken(format!("{records} records are there, and not the {} that were written", meta.records)))
+}
+
+/// The hot part; `None`: nothing was ever stored.
+pub(super) fn load(tree: &Tree) -> Result<Option<(State, Written)>, StoreError> {
+    let Some(meta) = meta(tree)? else { return Ok(None) };
+    let mut state = State {
+        applied_seq: meta.applied_seq,
+        last_at: UnixMillis(meta.last_at_ms),
+        epoch: meta.epoch,
+        catalog_versions: meta.catalog_versions,
+        calls_total: meta.calls_total,
+        amendments_total: meta.amendments_total,
+        touched: Some(Touched::default()),
+        ..State::default()
+    };
+    state.rollups.minutes_from = UnixMillis(meta.minutes_from_ms);
+    let sum: [u8; 16] = meta.records_sum.try_into().map_err(|_| StoreError::broken("the sum of records is cut"))?;
+    let mut written = Written { records: meta.records, sum: u128::from_be_bytes(sum), ..Written::default() };
+    names(tree, &mut state, &mut written)?;
+    tasks(tree, &mut state)?;
+    state.rollups.hours = sums(tree, Kind::Hour)?;
+    state.rollups.minutes = sums(tree, Kind::Minute)?;
+    open_calls(tree, &mut state, &mut written)?;
+    Ok(Some((state, written)))
+}
+
+fn names(tree: &Tree, state: &mut State, written: &mut Written) -> Result<(), StoreError> {
+    each(tree, Kind::Name, |mut key, name: pb::NameText| {
+        let place = usize::from(key.u8()?);
+        let kind = *fields::KINDS.get(place).ok_or_else(|| StoreError::broken("a name of no kind"))?;
+        let id = NameId(key.u32()?);
+        if state.names.next_id(kind) != id {
+            return Err(StoreError::broken(format!("name {} is not the next one", id.0)));
+        }
+        state.names.insert(kind, id, &name.text);
+        written.names[place] += 1;
+        Ok(())
+    })?;
+    each(tree, Kind::Labels, |mut key, set: pb::LabelSet| {
+        let id = LabelsId(key.u32()?);
+        if state.names.next_labels_id() != id {
+            return Err(StoreError::broken(format!("label set {} is not the next one", id.0)));
+        }
+        state.names.insert_labels(id, set.pairs);
+        written.labels += 1;
+        Ok(())
+    })
+}
+
+fn tasks(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
+    each(tree, Kind::Cell, |mut key, cell: pb::Cell| {
+        let (task, candidate) = (NameId(key.u32()?), NameId(key.u32()?));
+        state.tasks.entry(task).or_default().cells.insert(candidate, records::cell(&cell)?);
+        Ok(())
+    })?;
+    each(tree, Kind::Flag, |mut key, flag: pb::TaskFlag| {
+        state.tasks.entry(NameId(key.u32()?)).or_default().flag = records::flag(&flag)?;
+        Ok(())
+    })?;
+    each(tree, Kind::ModelStates, |_, all: pb::ModelStates| {
+        for set in fields::groups("states", &all.states)? {
+            let (of, to) = records::model_state(set)?;
+            state.model_states.insert(of, to);
+        }
+        Ok(())
+    })
+}
+
+fn sums(tree: &Tree, kind: Kind) -> Result<BTreeMap<UnixMillis, Bucket>, StoreError> {
+    let mut buckets: BTreeMap<UnixMillis, Bucket> = BTreeMap::new();
+    for item in tree.scan_prefix(kind.prefix()) {
+        let (key, value) = item?;
+        let (start, of) = keys::read_sum(&key)?;
+        let sum = tally::read(&keys::unseal(&key, &value)?)?;
+        buckets.entry(start).or_default().insert(of, sum);
+    }
+    Ok(buckets)
+}
+
+fn open_calls(tree: &Tree, state: &mut State, written: &mut Written) -> Result<(), StoreError> {
+    each(tree, Kind::OpenCall, |mut key, stored: pb::Call| {
+        let number = CallNo(key.u64()?);
+        let call = records::call(number, stored)?;
+        let Stage::Open(until) = call.stage else {
+            return Err(StoreError::broken(format!("call {} is not open", number.0)));
+        };
+        state.open.insert((until, number));
+        state.calls.insert(number, call);
+        written.open.insert(number);
+        Ok(())
+    })
+}
+
+/// Visits every record of a kind in the order of the keys.
+pub(super) fn each<M: Message + Default>(
+    tree: &Tree,
+    kind: Kind,
+    mut visit: impl FnMut(Rest<'_>, M) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    for item in tree.scan_prefix(kind.prefix()) {
+        let (key, value) = item?;
+        visit(Rest::of(&key), keys::unseal(&key, &value)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! The stored state: what the journal's facts add up to, kept in sled so that a daemon is ready soon after it starts and
+//! does not hold every call in memory. It is derived: whatever is wrong with it, it is set aside and folded anew.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `open.rs` | [`SledStore::open`]: trust, load, or set aside |
+//! | `store.rs` | [`SledStore`]: the handle, and what the engine asks of it |
+//! | `checkpoint.rs` | prepare (under the engine's lock), commit (outside it), evict |
+//! | `catch_up.rs` | folding the journal's facts behind the last checkpoint |
+//! | `digest.rs` | one digest of everything folded, wherever it lies |
+//! | `load.rs`, `records.rs`, `tally.rs`, `keys.rs` | records and their bytes |
+//! | `trust.rs`, `quiet.rs`, `error.rs` | whether the file is the one left behind; sled's panics; what can go wrong |
+
+mod catch_up;
+mod checkpoint;
+mod digest;
+mod error;
+mod keys;
+mod load;
+mod open;
+mod quiet;
+mod records;
+mod store;
+mod tally;
+mod trust;
+
+
+pub use catch_up::{CatchUpError, CaughtUp, catch_up};
+pub use checkpoint::{Checkpoint, Committed};
+pub use digest::{digest, digest_of_fold, digest_of_state};
+pub use error::StoreError;
+pub use open::{Opened, set_aside};
+pub use store::SledStore;

@@ -1,0 +1,149 @@
+//! Opens the stored state, or sets it aside. It is derived from the journal, so nothing that is wrong with it is a reason
+//! not to start; only a newer format, another process, and a file system that refuses are.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::store::{SledStore, Written};
+use super::trust::{self, Stop};
+use super::{load, quiet};
+use crate::domain::state::State;
+
+/// Bytes sled may keep in memory; its default of 1 GB is more than the whole daemon is to use.
+const CACHE_BYTES: u64 = 96 << 20;
+
+/// How many broken states are kept for a look.
+const BROKEN_KEPT: usize = 2;
+
+/// A store that is open, and what was in it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: SledStore,
+    /// What it held; `None`: nothing, fold the journal from its beginning into [`Opened::blank`].
+    pub state: Option<State>,
+    /// Why what was there is not used, and where it lies now.
+    pub set_aside: Option<(String, PathBuf)>,
+}
+
+impl Opened {
+    /// A state to fold the journal into from its beginning.
+    #[must_use]
+    pub fn blank() -> State {
+        State { touched: Some(crate::domain::state::Touched::default()), ..State::default() }
+    }
+}
+
+impl SledStore {
+    /// Opens the state in `dir` (made where it is missing). A state that is damaged, or that sled cannot open, is renamed to
+    /// `….broken-<n>`, and an empty one is made.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`], [`StoreError::InUse`] and [`StoreError::Io`]; what is there is left as it is.
+    pub fn open(dir: &Path) -> Result<Opened, StoreError> {
+        let fails = |source| StoreError::Io { dir: dir.to_owned(), source };
+        fs::create_dir_all(dir).map_err(fails)?;
+        let untouched = trust::untouched(dir)?;
+        let why = match attempt(dir, untouched) {
+            Ok(opened) => return Ok(opened),
+            Err(StoreError::Broken(why)) => why,
+            Err(error) => return Err(error),
+        };
+        let aside = set_aside(dir).map_err(fails)?;
+        fs::create_dir_all(dir).map_err(fails)?;
+        Ok(Opened { set_aside: Some((why, aside)), ..attempt(dir, true)? })
+    }
+
+    /// Closes the state and notes that it was closed, so that the next start need not check it.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`], [`StoreError::Io`]; the journal has everything all the same.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.careful(|| self.sync())?;
+        let Self { db, dir, .. } = self;
+        quiet::catch(|| drop(db)).map_err(StoreError::Broken)?;
+        trust::note(&dir, Stop::Closed).map_err(|source| StoreError::Io { dir, source })
+    }
+}
+
+/// Renames the state in `dir` to `….broken-<n>`, keeping the last two; also for a caller that finds the state ahead of its
+/// journal. Returns where it lies now.
+///
+/// # Errors
+/// The file system refused.
+pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let parent = dir.parent().map(Path::to_owned).unwrap_or_default();
+    let parent = if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent };
+    let prefix = format!("{name}.broken-");
+    let mut broken = Vec::new();
+    for entry in fs::read_dir(&parent)? {
+        let found = entry?.file_name();
+        let number = found.to_str().and_then(|f| f.strip_prefix(&prefix)?.parse::<u64>().ok());
+        broken.extend(number);
+    }
+    broken.sort_unstable();
+    let surplus = (broken.len() + 1).saturating_sub(BROKEN_KEPT);
+    for number in &broken[..surplus] {
+        fs::remove_dir_all(parent.join(format!("{prefix}{number}")))?;
+    }
+    let aside = parent.join(format!("{prefix}{}", broken.last().map_or(1, |last| last + 1)));
+    fs::rename(dir, &aside)?;
+    Ok(aside)
+}
+
+fn attempt(dir: &Path, untouched: bool) -> Result<Opened, StoreError> {
+    remove_half_snapshots(dir).map_err(|source| StoreError::Io { dir: dir.to_owned(), source })?;
+    let config = sled::Config::new()
+        .path(dir)
+        .cache_capacity(CACHE_BYTES)
+        // Records are written once and rewritten once or twice: space matters more than the last write a second.
+        .mode(sled::Mode::LowSpace)
+        // sled's own flusher only logs a failed fsync; every step is synced here instead.
+        .flush_every_ms(None);
+    let opened = quiet::catch(|| config.open()).map_err(StoreError::Broken)?;
+    let db = opened.map_err(|error| refusal(dir, error))?;
+    let read = quiet::catch(|| {
+        if !untouched {
+            load::check(&db)?;
+        }
+        load::load(&db)
+    });
+    match read.unwrap_or_else(|panic| Err(StoreError::Broken(panic))) {
+        Ok(loaded) => {
+            trust::note(dir, Stop::Running).map_err(|source| StoreError::Io { dir: dir.to_owned(), source })?;
+            let (state, written) = loaded.map_or((None, Written::default()), |(state, written)| (Some(state), written));
+            Ok(Opened { store: SledStore::new(db, dir, written), state, set_aside: None })
+        }
+        Err(error) => {
+            // What went wrong is already known; how it goes down does not matter.
+            let _ = quiet::catch(|| drop(db));
+            Err(error)
+        }
+    }
+}
+
+/// sled does not open over a snapshot it was killed while writing; without it, it opens whole.
+fn remove_half_snapshots(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|n| n.starts_with("snap.") && n.ends_with(".generating")) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells what only the operator can change from damage.
+fn refusal(dir: &Path, error: sled::Error) -> StoreError {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error {
+        sled::Error::Io(e) if e.to_string().contains("could not acquire lock") => StoreError::InUse(dir.to_owned()),
+        sled::Error::Io(e) if matches!(e.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull) => {
+            StoreError::Io { dir: dir.to_owned(), source: e }
+        }
+        other => StoreError::broken(other),
+    }
+}

@@ -1,0 +1,240 @@
+//! The records of the state, between the domain and the stored messages. What identifies a record stands in its key and is
+//! given back to it here.
+
+use crate::domain::call::{Call, CallNo, Stage};
+use crate::domain::cell::{Cell, Evidence, LatencyHistogram, UsageSums};
+use crate::domain::event::ModelState;
+use crate::domain::flag::FlagState;
+use crate::domain::goal::{GoalThread, KeptDraw, ThreadEntry, ThreadVerdict};
+use crate::domain::money::NanoUsd;
+use crate::domain::names::{LabelsId, NameId};
+use crate::domain::state::KeyUse;
+use crate::domain::time::UnixMillis;
+use crate::journal::codec::CodecError;
+use crate::journal::{fields, pb};
+
+const DECIDED: u32 = 1;
+const NAMED_RETRY: u32 = 1 << 1;
+const FOLLOWS_FAILURE: u32 = 1 << 2;
+const OFF_POLICY: u32 = 1 << 3;
+const EVALUATION: u32 = 1 << 4;
+const VOIDED: u32 = 1 << 5;
+
+/// A call as stored, without its slot.
+pub(super) fn call_of(call: &Call) -> pb::Call {
+    let flag = |set: bool, bit: u32| if set { bit } else { 0 };
+    let open = if let Stage::Open(until) = call.stage { Some(until.0.wrapping_sub(call.at.0)) } else { None };
+    pb::Call {
+        slot: 0,
+        seq: call.seq,
+        at_ms: call.at.0,
+        counted_after_ms: call.counted_at.0.wrapping_sub(call.at.0),
+        flags: flag(call.decided, DECIDED)
+            | flag(call.named_retry, NAMED_RETRY)
+            | flag(call.follows_failure, FOLLOWS_FAILURE)
+            | flag(call.off_policy, OFF_POLICY)
+            | flag(call.evaluation, EVALUATION)
+            | flag(call.stage == Stage::Voided, VOIDED),
+        traits: fields::traits_number(call.traits),
+        task: call.task.0,
+        candidate: call.candidate.0,
+        workflow: call.workflow.0,
+        step: call.step.0,
+        labels: call.labels.0,
+        goal: call.goal.clone(),
+        step_key: call.step_key,
+        hold_nano: call.hold.map(|h| h.0),
+        settled: call.settled().map(fields::settled_of),
+        open_after_ms: open,
+        decision: fields::unless(call.decision, call.number),
+        tool: call.tool.0,
+        service_tier: fields::tier_number(call.service_tier),
+        fallbacks: call.fallbacks.iter().map(|f| f.0).collect(),
+        amendments: call.amendments,
+    }
+}
+
+/// The call of that number as read.
+pub(super) fn call(number: CallNo, stored: pb::Call) -> Result<Call, CodecError> {
+    let at = UnixMillis(stored.at_ms);
+    let flag = |bit: u32| stored.flags & bit != 0;
+    let stage = match (&stored.settled, stored.open_after_ms) {
+        (Some(settled), _) => Stage::Settled(fields::settled(settled)?),
+        (None, Some(after)) => Stage::Open(UnixMillis(at.0.wrapping_add(after))),
+        (None, None) if flag(VOIDED) => Stage::Voided,
+        (None, None) => Stage::Expired,
+    };
+    Ok(Call {
+        number,
+        decision: stored.decision.map_or(number, CallNo),
+        seq: stored.seq,
+        at,
+        counted_at: UnixMillis(at.0.wrapping_add(stored.counted_after_ms)),
+        decided: flag(DECIDED),
+        task: NameId(stored.task),
+        candidate: NameId(stored.candidate),
+        workflow: NameId(stored.workflow),
+        step: NameId(stored.step),
+        tool: NameId(stored.tool),
+        labels: LabelsId(stored.labels),
+        goal: stored.goal,
+        step_key: stored.step_key,
+        traits: fields::traits(stored.traits)?,
+        service_tier: fields::tier(stored.service_tier)?,
+        hold: stored.hold_nano.map(NanoUsd),
+        fallbacks: stored.fallbacks.into_iter().map(NameId).collect(),
+        named_retry: flag(NAMED_RETRY),
+        follows_failure: flag(FOLLOWS_FAILURE),
+        off_policy: flag(OFF_POLICY),
+        evaluation: flag(EVALUATION),
+        stage,
+        amendments: stored.amendments,
+    })
+}
+
+const VERDICTS: [ThreadVerdict; 4] =
+    [ThreadVerdict::Absent, ThreadVerdict::Waiting, ThreadVerdict::Succeeded, ThreadVerdict::Failed];
+
+/// A goal as stored.
+pub(super) fn goal_of(thread: &GoalThread) -> pb::GoalThread {
+    let mut step_keys = Vec::new();
+    let mut entries = Vec::with_capacity(thread.entries.len() * 4);
+    let (mut last_at, mut last_call) = (0_i64, 0_u64);
+    for ThreadEntry { order: (at, decision, number), step_key, verdict } in &thread.entries {
+        let step = step_keys.iter().position(|k| k == step_key).unwrap_or_else(|| {
+            step_keys.push(*step_key);
+            step_keys.len() - 1
+        });
+        let verdict = VERDICTS.iter().position(|v| v == verdict).unwrap_or_default();
+        entries.push(fields::zigzag(at.0.wrapping_sub(last_at)));
+        entries.push(fields::zigzag(number.0.wrapping_sub(last_call) as i64));
+        entries.push(fields::zigzag(number.0.wrapping_sub(decision.0) as i64));
+        entries.push((step as u64) << 2 | verdict as u64);
+        (last_at, last_call) = (at.0, number.0);
+    }
+    let kept = |k: &KeptDraw| {
+        let KeptDraw { task, step_key, candidate, drawn_by } = *k;
+        pb::KeptDraw { task: task.0, step_key, candidate: candidate.0, drawn_by: drawn_by.0 }
+    };
+    pb::GoalThread { step_keys, entries, kept: thread.kept.iter().map(kept).collect() }
+}
+
+/// A goal as read.
+pub(super) fn goal(stored: &pb::GoalThread) -> Result<GoalThread, CodecError> {
+    let (mut last_at, mut last_call) = (0_i64, 0_u64);
+    let mut entries = Vec::with_capacity(stored.entries.len() / 4);
+    for [at, number, decision, step] in fields::groups("entries", &stored.entries)? {
+        let at = last_at.wrapping_add(fields::unzigzag(at));
+        let number = last_call.wrapping_add(fields::unzigzag(number) as u64);
+        let decision = number.wrapping_sub(fields::unzigzag(decision) as u64);
+        let key = usize::try_from(step >> 2).ok().and_then(|i| stored.step_keys.get(i));
+        let step_key = *fields::required("step_key", key)?;
+        let order = (UnixMillis(at), CallNo(decision), CallNo(number));
+        entries.push(ThreadEntry { order, step_key, verdict: VERDICTS[(step & 3) as usize] });
+        (last_at, last_call) = (at, number);
+    }
+    let kept = |k: &pb::KeptDraw| KeptDraw {
+        task: NameId(k.task),
+        step_key: k.step_key,
+        candidate: NameId(k.candidate),
+        drawn_by: CallNo(k.drawn_by),
+    };
+    Ok(GoalThread { entries, kept: stored.kept.iter().map(kept).collect() })
+}
+
+/// A use of an idempotency key as stored.
+pub(super) fn key_use_of(used: &KeyUse) -> pb::KeyUse {
+    pb::KeyUse { body: used.body, call: used.call.0, seq: used.seq }
+}
+
+/// A use of an idempotency key as read.
+pub(super) fn key_use(stored: &pb::KeyUse) -> KeyUse {
+    KeyUse { body: stored.body, call: CallNo(stored.call), seq: stored.seq }
+}
+
+/// A cell as stored, without its version.
+pub(super) fn cell_of(cell: &Cell) -> pb::Cell {
+    let UsageSums { priced, input, cached_input, cache_write, output } = cell.usage;
+    let used = cell.usage != UsageSums::default();
+    let mut last = 0;
+    let bucket = |&(bucket, count): &(u16, u64)| {
+        let step = u64::from(bucket - last);
+        last = bucket;
+        [step, count]
+    };
+    let cost = cell.cost_nano.to_be_bytes();
+    pb::Cell {
+        successes_micro: cell.evidence.successes_micro,
+        failures_micro: cell.evidence.failures_micro,
+        successes: cell.successes,
+        failures: cell.failures,
+        evidence_from: cell.evidence_from.0,
+        served: cell.served,
+        costed: cell.costed,
+        cost_nano: cost[cell.cost_nano.leading_zeros() as usize / 8..].to_vec(),
+        usage: if used { vec![priced, input, cached_input, cache_write, output] } else { Vec::new() },
+        latency: cell.latency.buckets.iter().flat_map(bucket).collect(),
+        evidence_since_ms: cell.evidence_since.0,
+    }
+}
+
+/// A cell as read.
+pub(super) fn cell(stored: &pb::Cell) -> Result<Cell, CodecError> {
+    let usage = match stored.usage[..] {
+        [] => UsageSums::default(),
+        [priced, input, cached_input, cache_write, output] => {
+            UsageSums { priced, input, cached_input, cache_write, output }
+        }
+        _ => return Err(CodecError::Ragged { field: "usage" }),
+    };
+    if stored.cost_nano.len() > 16 {
+        return Err(CodecError::Ragged { field: "cost_nano" });
+    }
+    let mut last = 0_u16;
+    let mut buckets = Vec::with_capacity(stored.latency.len() / 2);
+    for [step, count] in fields::groups("latency", &stored.latency)? {
+        let next = u16::try_from(step).ok().and_then(|step| last.checked_add(step));
+        last = next.ok_or(CodecError::Value { field: "latency", number: step as i64 })?;
+        buckets.push((last, count));
+    }
+    Ok(Cell {
+        evidence: Evidence { successes_micro: stored.successes_micro, failures_micro: stored.failures_micro },
+        successes: stored.successes,
+        failures: stored.failures,
+        evidence_from: CallNo(stored.evidence_from),
+        evidence_since: crate::domain::time::UnixMillis(stored.evidence_since_ms),
+        served: stored.served,
+        costed: stored.costed,
+        cost_nano: stored.cost_nano.iter().fold(0, |n, b| n << 8 | u128::from(*b)),
+        usage,
+        latency: LatencyHistogram { buckets },
+        version: 1,
+    })
+}
+
+/// A flag as stored.
+pub(super) fn flag_of(flag: &FlagState) -> pb::TaskFlag {
+    let looked = flag.looked_at.iter();
+    pb::TaskFlag {
+        raised: flag.raised.as_ref().map(fields::raised_of),
+        looked_at: looked.flat_map(|((a, b), count)| [u64::from(a.0), u64::from(b.0), *count]).collect(),
+    }
+}
+
+/// A flag as read.
+pub(super) fn flag(stored: &pb::TaskFlag) -> Result<FlagState, CodecError> {
+    let name = |n: u64| {
+        u32::try_from(n).map(NameId).map_err(|_| CodecError::Value { field: "looked_at", number: n as i64 })
+    };
+    let looked = fields::groups("looked_at", &stored.looked_at)?.into_iter();
+    Ok(FlagState {
+        raised: stored.raised.as_ref().map(fields::raised),
+        looked_at: looked.map(|[a, b, count]| Ok(((name(a)?, name(b)?), count))).collect::<Result<_, _>>()?,
+    })
+}
+
+/// One state set by people as read.
+pub(super) fn model_state([task, candidate, state]: [u32; 3]) -> Result<((NameId, NameId), ModelState), CodecError> {
+    let state = fields::word("state", i64::from(state), ModelState::from_number)?;
+    Ok(((NameId(task), NameId(candidate)), state))
+}

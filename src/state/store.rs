@@ -1,0 +1,116 @@
+//! The handle of the stored state, and the port through which the engine asks for records that are not at hand. It knows
+//! nothing of files (see `open.rs`) and writes nothing (see `checkpoint.rs`).
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use prost::Message;
+
+use super::error::StoreError;
+use super::keys::{self, Kind, SLOT_BITS};
+use super::{quiet, records};
+use crate::domain::call::{Call, CallNo};
+use crate::domain::goal::GoalThread;
+use crate::domain::state::KeyUse;
+use crate::engine::hydrate::ColdStore;
+use crate::journal::pb;
+
+/// What is already stored, so that a checkpoint writes only the rest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Written {
+    /// Names by kind.
+    pub names: [usize; 5],
+    /// Sets of labels.
+    pub labels: usize,
+    /// Calls stored as open.
+    pub open: HashSet<CallNo>,
+    /// Records, the one that says so left out.
+    pub records: u64,
+    /// Sum of their shares.
+    pub sum: u128,
+}
+
+/// The stored state, open.
+///
+/// A record that cannot be read counts as absent *and* marks the store as broken: before an answer that rests on a look-up
+/// is written down, ask [`SledStore::health`].
+#[derive(Debug)]
+pub struct SledStore {
+    pub(super) db: sled::Db,
+    pub(super) dir: PathBuf,
+    pub(super) written: Mutex<Written>,
+    broken: OnceLock<String>,
+}
+
+impl SledStore {
+    pub(super) fn new(db: sled::Db, dir: &Path, written: Written) -> Self {
+        Self { db, dir: dir.to_owned(), written: Mutex::new(written), broken: OnceLock::new() }
+    }
+
+    /// Whether everything read and written so far was whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`]: drop this store and open it again, which sets it aside if need be.
+    pub fn health(&self) -> Result<(), StoreError> {
+        self.broken.get().map_or(Ok(()), |why| Err(StoreError::Broken(why.clone())))
+    }
+
+    /// Checks every record and that none is missing; takes a second or so for a million calls.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`] with the first thing found.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.careful(|| super::load::check(&self.db))
+    }
+
+    /// Does `work` so that a panic of sled becomes damage, and damage is remembered.
+    pub(super) fn careful<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let done = quiet::catch(work).unwrap_or_else(|panic| Err(StoreError::Broken(panic)));
+        if let Err(error) = &done {
+            // The first thing that went wrong is the one to report.
+            let _ = self.broken.set(error.to_string());
+        }
+        done
+    }
+
+    pub(super) fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stored message under `key`.
+    pub(super) fn get<M: Message + Default>(&self, key: &[u8]) -> Result<Option<M>, StoreError> {
+        self.db.get(key)?.map(|value| keys::unseal(key, &value)).transpose()
+    }
+
+    fn find<M: Message + Default, T>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(M) -> Result<Option<T>, StoreError>,
+    ) -> Option<T> {
+        self.careful(|| self.get(key)?.map_or(Ok(None), read)).ok().flatten()
+    }
+}
+
+impl ColdStore for SledStore {
+    fn call(&self, number: CallNo) -> Option<Call> {
+        self.find(&keys::page(number.0 >> SLOT_BITS), |page: pb::CallPage| {
+            let slot = slot_of(number);
+            let found = page.calls.into_iter().find(|c| c.slot == slot);
+            Ok(found.map(|c| records::call(number, c)).transpose()?)
+        })
+    }
+
+    fn goal(&self, id: &str) -> Option<GoalThread> {
+        self.find(&Kind::Goal.key(&[id.as_bytes()]), |goal| Ok(Some(records::goal(&goal)?)))
+    }
+
+    fn key(&self, hash: u128) -> Option<KeyUse> {
+        self.find(&Kind::Key.key(&[&hash.to_be_bytes()]), |used| Ok(Some(records::key_use(&used))))
+    }
+}
+
+/// A call's place within its page.
+pub(super) fn slot_of(number: CallNo) -> u32 {
+    (number.0 & ((1 << SLOT_BITS) - 1)) as u32
+}
