@@ -16,12 +16,12 @@ use crate::clock::SteadyClock;
 use crate::config::Settings;
 use crate::domain::catalog::Catalog;
 use crate::domain::event::Event;
-use crate::domain::state::{State, Touched};
+use crate::domain::state::State;
 use crate::domain::token::TokenKey;
 use crate::engine::{Engine, hydrate};
 use crate::journal::{Journal, JournalOptions, JournalReader, OpenReport, codec};
 use crate::service::{About, CatalogRead, Clock as _, Parts, Service};
-use crate::state::{self, SledStore};
+use crate::state::{self, Opened, SledStore};
 
 /// Version of the layout of a data directory. A newer one is never touched.
 pub const FORMAT: u32 = 1;
@@ -80,8 +80,10 @@ pub fn run(
     let result = runtime.block_on(serve(settings, &service, listener, || on_ready(&ready)));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result?;
-    service.shutdown(Duration::from_secs(30)).context("could not write everything down")?;
-    Ok(())
+    match Arc::into_inner(service) {
+        Some(service) => service.shutdown(Duration::from_secs(30)).context("could not write everything down"),
+        None => bail!("a request did not end; the record is whole, the next start checks the state"),
+    }
 }
 
 /// Opens the record and everything that hangs on it.
@@ -97,14 +99,13 @@ fn open(
     let (journal, report) = Journal::open(&data_dir.join("journal"), options)?;
     let (token_key, root_seed) = keys(data_dir)?;
     let reader = JournalReader::open(&data_dir.join("journal"))?;
-    let opened = open_state(data_dir, &report)?;
-    let (store, mut state, rebuilt) = opened;
-    let from = state.applied_seq;
-    state::catch_up(&mut state, &store, entries(&reader, from + 1)?)?;
-    let folded = state.applied_seq - from;
+    let (store, mut state, rebuilt) = open_state(data_dir, &report)?;
+    let entries = reader.read_from(state.applied_seq + 1)?.map(|e| e.map(|e| (e.seq, e.payload)));
+    let folded = state::catch_up(&mut state, &store, entries)?.folded;
     if state.applied_seq != report.last_seq {
         bail!("the record ends at event {}, but could be folded only up to {}", report.last_seq, state.applied_seq);
     }
+    let stored_seq = state.applied_seq;
     let clock = Arc::new(SteadyClock::start(state.last_at));
     let catalog = Arc::new(loaded.catalog.clone());
     let mut engine = Engine::new(state, catalog, root_seed);
@@ -121,15 +122,28 @@ fn open(
     };
     let about = About { data_dir: data_dir.clone(), addresses: vec![address.to_string()] };
     let max_pending_bytes = settings.ledger.max_pending_bytes;
-    let parts = Parts { engine, journal, reader, store, clock, token_key, max_pending_bytes, catalog_source, about };
+    let parts = Parts {
+        engine,
+        journal,
+        reader,
+        store,
+        stored_seq,
+        clock,
+        token_key,
+        max_pending_bytes,
+        catalog_source,
+        about,
+    };
     Ok((Arc::new(Service::new(parts)), ready))
 }
 
 /// The state as the store has it; a store that is not there or broken is set aside and built anew.
 fn open_state(data_dir: &Path, report: &OpenReport) -> anyhow::Result<(SledStore, State, bool)> {
     let dir = data_dir.join("state");
-    let fresh = !dir.exists();
     let opened = SledStore::open(&dir)?;
+    if let Some((why, aside)) = &opened.set_aside {
+        tracing::warn!(%why, aside = %aside.display(), "the state was set aside; it is built anew from the record");
+    }
     // A checkpoint is never written ahead of the record's sync: what the state has seen was on disk.
     if let Some(seen) = opened.state.as_ref().map(|s| s.applied_seq).filter(|seen| *seen > report.last_seq) {
         bail!(
@@ -140,19 +154,8 @@ fn open_state(data_dir: &Path, report: &OpenReport) -> anyhow::Result<(SledStore
             dir.display()
         );
     }
-    let rebuilt = opened.state.is_none() && !fresh;
-    let state = opened.state.unwrap_or_else(|| State { touched: Some(Touched::default()), ..State::default() });
-    Ok((opened.store, state, rebuilt))
-}
-
-/// The facts of the record from `seq` on.
-fn entries(reader: &JournalReader, seq: u64) -> anyhow::Result<impl Iterator<Item = anyhow::Result<(u64, Event)>>> {
-    let decode = |entry: Result<crate::journal::Entry, crate::journal::JournalError>| {
-        let entry = entry?;
-        let event = codec::decode(&entry.payload).with_context(|| format!("event {} of the record", entry.seq))?;
-        Ok((entry.seq, event))
-    };
-    Ok(reader.read_from(seq)?.map(decode))
+    let rebuilt = opened.state.is_none() && report.last_seq > 0;
+    Ok((opened.store, opened.state.unwrap_or_else(Opened::blank), rebuilt))
 }
 
 /// Writes the facts of a start, durably.
@@ -207,7 +210,7 @@ fn keys(data_dir: &Path) -> anyhow::Result<(TokenKey, u64)> {
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut bits = [0; 32];
-            getrandom::fill(&mut bits).context("no random numbers to be had")?;
+            getrandom::fill(&mut bits).map_err(|e| anyhow::anyhow!("no random numbers to be had: {e}"))?;
             write_durably(data_dir, "key", &bits)?;
             bits
         }

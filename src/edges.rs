@@ -1,4 +1,4 @@
-//! Both edges on one router: gRPC by its content type and paths, HTTP for the rest. They never see each other.
+//! Both edges on one port: gRPC by its content type, HTTP for the rest. They never see each other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Edges {
 #[must_use]
 pub fn router(service: Arc<Service>, settings: &Server, address: SocketAddr) -> Edges {
     let (routes, health) = grpc::routes(service.clone());
-    let router = routes.into_axum_router().reset_fallback().merge(http::router(service, settings, address));
-    Edges { router, health }
+    let own = address.ip().to_string();
+    let hosts = http::AllowedHosts::new(settings.allowed_hosts.iter().map(String::as_str).chain([own.as_str()]));
+    let pages = http::router(service, hosts, settings.max_message_bytes as usize);
+    Edges { router: http::on_one_port(routes.into_axum_router(), pages), health }
 }

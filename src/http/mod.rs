@@ -16,7 +16,7 @@ mod binding;
 mod examples;
 mod figures;
 mod host;
-mod json;
+pub mod json;
 mod openapi;
 mod operations;
 mod page;

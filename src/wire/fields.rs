@@ -29,7 +29,7 @@ pub const FEATURES_MAX: usize = 32;
 pub const LIST_MAX: usize = 64;
 
 /// The label whose value is kept only as a keyed digest.
-pub const CONCEALED_LABEL: &str = "user";
+pub(super) const CONCEALED_LABEL: &str = "user";
 
 /// Most violations reported at once: they travel in a header, whose size is bounded.
 const VIOLATIONS_MAX: usize = 16;
@@ -40,13 +40,13 @@ const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_4
 
 /// Collects what is wrong with a request.
 #[derive(Debug, Default)]
-pub struct Fields {
+pub(super) struct Fields {
     violations: Vec<FieldViolation>,
 }
 
 impl Fields {
     /// Notes that a field cannot be taken.
-    pub fn refuse(&mut self, field: impl Into<String>, why: impl Into<String>) {
+    pub(super) fn refuse(&mut self, field: impl Into<String>, why: impl Into<String>) {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(FieldViolation::new(field, why));
         }
@@ -56,12 +56,12 @@ impl Fields {
     ///
     /// # Errors
     /// At least one field was refused.
-    pub fn finish(self) -> Result<(), Refusal> {
+    pub(super) fn finish(self) -> Result<(), Refusal> {
         if self.violations.is_empty() { Ok(()) } else { Err(Refusal::invalid(self.violations)) }
     }
 
     /// A text of at most `bytes_max` bytes without control characters; empty is allowed.
-    pub fn text(&mut self, field: &str, text: String, bytes_max: usize) -> String {
+    pub(super) fn text(&mut self, field: &str, text: String, bytes_max: usize) -> String {
         if let Some(why) = fault_of_text(&text, bytes_max) {
             self.refuse(field, why);
         }
@@ -69,17 +69,17 @@ impl Fields {
     }
 
     /// A name or id; absent and empty are the same.
-    pub fn name(&mut self, field: &str, text: Option<String>) -> String {
+    pub(super) fn name(&mut self, field: &str, text: Option<String>) -> String {
         self.text(field, text.unwrap_or_default(), NAME_BYTES_MAX)
     }
 
     /// A name or id, `None` where it was left out.
-    pub fn optional_name(&mut self, field: &str, text: Option<String>) -> Option<String> {
+    pub(super) fn optional_name(&mut self, field: &str, text: Option<String>) -> Option<String> {
         Some(self.name(field, text)).filter(|t| !t.is_empty())
     }
 
     /// A text that must be there.
-    pub fn required(&mut self, field: &str, text: String, bytes_max: usize) -> String {
+    pub(super) fn required(&mut self, field: &str, text: String, bytes_max: usize) -> String {
         if text.is_empty() {
             self.refuse(field, "is required");
         }
@@ -87,7 +87,7 @@ impl Fields {
     }
 
     /// Dollars: finite, 0 to 1,000,000; rounded half to even to nano-USD.
-    pub fn usd(&mut self, field: &str, usd: Option<f64>) -> Option<NanoUsd> {
+    pub(super) fn usd(&mut self, field: &str, usd: Option<f64>) -> Option<NanoUsd> {
         let usd = usd?;
         let max = (MAX_CALL_NANO_USD / NANO_PER_USD) as f64;
         let nano = if (0.0..=max).contains(&usd) { NanoUsd::from_usd(usd).ok() } else { None };
@@ -98,7 +98,7 @@ impl Fields {
     }
 
     /// A fraction from 0 to 1.
-    pub fn fraction(&mut self, field: &str, value: Option<f64>) -> Option<f64> {
+    pub(super) fn fraction(&mut self, field: &str, value: Option<f64>) -> Option<f64> {
         let value = value?;
         // Also turns -0.0 into 0.0.
         let good = (0.0..=1.0).contains(&value).then_some(value + 0.0);
@@ -109,12 +109,12 @@ impl Fields {
     }
 
     /// A quality score from 0 to 1; rounded half to even to millionths.
-    pub fn quality(&mut self, field: &str, value: Option<f64>) -> Option<QualityMicro> {
+    pub(super) fn quality(&mut self, field: &str, value: Option<f64>) -> Option<QualityMicro> {
         self.fraction(field, value).map(|v| QualityMicro((v * 1e6).round_ties_even() as u32))
     }
 
     /// A number of tokens, at most [`MAX_TOKENS`].
-    pub fn tokens(&mut self, field: &str, tokens: Option<u64>) -> Option<u64> {
+    pub(super) fn tokens(&mut self, field: &str, tokens: Option<u64>) -> Option<u64> {
         let tokens = tokens?;
         if tokens > MAX_TOKENS {
             self.refuse(field, format!("is {tokens}; at most {MAX_TOKENS} tokens can be counted"));
@@ -124,7 +124,7 @@ impl Fields {
     }
 
     /// Milliseconds that fit in 32 bits (49 days).
-    pub fn millis(&mut self, field: &str, ms: Option<u64>) -> Option<u32> {
+    pub(super) fn millis(&mut self, field: &str, ms: Option<u64>) -> Option<u32> {
         let ms = ms?;
         let good = u32::try_from(ms).ok();
         if good.is_none() {
@@ -134,7 +134,7 @@ impl Fields {
     }
 
     /// Joules, 0 to 10¹²; rounded half to even to millijoules.
-    pub fn energy(&mut self, field: &str, joules: Option<f64>) -> Option<u64> {
+    pub(super) fn energy(&mut self, field: &str, joules: Option<f64>) -> Option<u64> {
         let joules = joules?;
         if !(0.0..=ENERGY_J_MAX).contains(&joules) {
             self.refuse(field, format!("is {joules:?}; energy in joules is finite, 0 or more and at most 1e12"));
@@ -144,7 +144,7 @@ impl Fields {
     }
 
     /// An instant; rounded down to the millisecond.
-    pub fn time(&mut self, field: &str, at: Option<prost_types::Timestamp>) -> Option<UnixMillis> {
+    pub(super) fn time(&mut self, field: &str, at: Option<prost_types::Timestamp>) -> Option<UnixMillis> {
         let prost_types::Timestamp { seconds, nanos } = at?;
         if !TIMESTAMP_SECONDS.contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
             self.refuse(field, "is no timestamp: seconds must lie in the years 1 to 9999 and nanos in 0 to 999999999");
@@ -154,7 +154,7 @@ impl Fields {
     }
 
     /// The service tier of that word; absent and empty are "standard".
-    pub fn service_tier(&mut self, field: &str, word: Option<String>) -> ServiceTier {
+    pub(super) fn service_tier(&mut self, field: &str, word: Option<String>) -> ServiceTier {
         let word = word.unwrap_or_default();
         if word.is_empty() {
             return ServiceTier::Standard;
@@ -167,7 +167,7 @@ impl Fields {
     }
 
     /// The enum value of that number; `None` for the unspecified one (0).
-    pub fn word<T: TryFrom<i32>>(&mut self, field: &str, number: i32) -> Option<T> {
+    pub(super) fn word<T: TryFrom<i32>>(&mut self, field: &str, number: i32) -> Option<T> {
         if number == 0 {
             return None;
         }
@@ -179,7 +179,7 @@ impl Fields {
     }
 
     /// Labels: at most 32 pairs; the value of `user` is concealed with `key`. An empty value counts as left out.
-    pub fn labels(&mut self, field: &str, labels: BTreeMap<String, String>, key: &TokenKey) -> Labels {
+    pub(super) fn labels(&mut self, field: &str, labels: BTreeMap<String, String>, key: &TokenKey) -> Labels {
         if labels.len() > LABELS_MAX {
             self.refuse(field, format!("has {} pairs; at most {LABELS_MAX} are kept", labels.len()));
             return Labels::new();
@@ -197,7 +197,7 @@ impl Fields {
     }
 
     /// Features: at most 32 finite numbers.
-    pub fn features(&mut self, field: &str, features: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    pub(super) fn features(&mut self, field: &str, features: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
         if features.len() > FEATURES_MAX {
             self.refuse(field, format!("has {} entries; at most {FEATURES_MAX} are kept", features.len()));
             return BTreeMap::new();
@@ -212,7 +212,7 @@ impl Fields {
     }
 
     /// A list of at most [`LIST_MAX`] names, none of them empty.
-    pub fn list(&mut self, field: &str, names: Vec<String>) -> Vec<String> {
+    pub(super) fn list(&mut self, field: &str, names: Vec<String>) -> Vec<String> {
         if names.len() > LIST_MAX {
             self.refuse(field, format!("has {} entries; at most {LIST_MAX} are taken", names.len()));
             return Vec::new();
@@ -386,10 +386,7 @@ mod tests {
             assert_eq!(f.usd("a", Some(-1.0)), None);
             assert_eq!(f.fraction("b", Some(2.0)), None);
         });
-        assert_eq!(
-            found[0],
-            ("a".into(), "is -1.0; an amount of dollars is finite, 0 or more and at most 1000000".into())
-        );
+        assert_eq!(found[0], ("a".into(), "is -1.0; an amount of dollars is finite, 0 or more and at most 1000000".into()));
         assert_eq!(found[1], ("b".into(), "is 2.0; a fraction is from 0 to 1".into()));
         assert_eq!(violations(|f| drop(f.list("x", vec![String::new(); 64]))).len(), VIOLATIONS_MAX);
     }

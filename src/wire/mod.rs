@@ -13,7 +13,9 @@ mod request_admin;
 #[cfg(test)]
 mod request_tests;
 
-pub use fields::{FEATURES_MAX, KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
+pub use fields::{
+    FEATURES_MAX, KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX,
+};
 pub use refusal::{Code, Refusal};
 
 /// The public contract, generated from `proto/oddsmaker/v1`.

@@ -18,7 +18,7 @@ impl From<ModelsReply> for pb::ListModelsResponse {
 
 impl From<PosteriorsReply> for pb::GetPosteriorResponse {
     fn from(reply: PosteriorsReply) -> Self {
-        Self { task_type: reply.task_type, cells: reply.cells.into_iter().map(cell).collect() }
+        Self { task_type: reply.task_type, cells: reply.cells.iter().map(cell).collect() }
     }
 }
 
@@ -36,7 +36,7 @@ impl From<ModelStateReply> for pb::SetModelStateResponse {
 
 impl From<ResetReply> for pb::ResetPosteriorResponse {
     fn from(reply: ResetReply) -> Self {
-        Self { cells: reply.cells.into_iter().map(cell).collect(), duplicate: reply.duplicate }
+        Self { cells: reply.cells.iter().map(cell).collect(), duplicate: reply.duplicate }
     }
 }
 
@@ -142,7 +142,7 @@ fn day(at: UnixMillis) -> String {
     stamp.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
 }
 
-fn cell(reply: CellReply) -> pb::PosteriorCell {
+fn cell(reply: &CellReply) -> pb::PosteriorCell {
     let micro = |sum: u64| sum as f64 / 1e6;
     pb::PosteriorCell {
         model: reply.candidate.model.id.to_string(),
@@ -186,14 +186,9 @@ mod tests {
     #[test]
     fn prices_are_exact_decimals() {
         let parse = |text| PicoUsdPerToken::parse_usd_per_mtok(text).unwrap();
-        let rates = Rates {
-            input: parse("2.50"),
-            output: parse("0.000001"),
-            cached_input: Some(parse("0.1")),
-            cache_write: None,
-        };
-        let long =
-            Rates { input: parse("1000000"), output: parse("999999.999999"), cached_input: None, cache_write: None };
+        let rates =
+            Rates { input: parse("2.50"), output: parse("0.000001"), cached_input: Some(parse("0.1")), cache_write: None };
+        let long = Rates { input: parse("1000000"), output: parse("999999.999999"), cached_input: None, cache_write: None };
         let row = Price {
             from: UnixMillis(1_727_827_200_000),
             service_tier: ServiceTier::Batch,

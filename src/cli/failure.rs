@@ -1,0 +1,63 @@
+//! How a verb can end other than well, and the exit code that says so. It refuses to know what went wrong.
+
+use std::io;
+use std::process::ExitCode;
+
+/// Exit code of a bad configuration, as in sysexits.h (EX_CONFIG).
+const BAD_CONFIGURATION: u8 = 78;
+
+/// Why a verb did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// It did not work, or what was checked is not in order.
+    #[error("{0}")]
+    Failed(String),
+    /// Files, variables or flags hold something that cannot be used; the text names every place.
+    #[error("{0}")]
+    BadConfiguration(String),
+    /// As [`Failure::BadConfiguration`], already printed.
+    #[error("bad configuration")]
+    BadConfigurationShown,
+    /// It did not work, and a log line has said why.
+    #[error("failed")]
+    Logged,
+    /// Whoever read the output has gone, as `head` does: nothing to complain of.
+    #[error("the output was closed")]
+    OutputClosed,
+}
+
+impl Failure {
+    /// Something that did not work, with what led to it.
+    pub(super) fn failed(error: impl Into<anyhow::Error>) -> Self {
+        let error: anyhow::Error = error.into();
+        Self::Failed(format!("{error:#}"))
+    }
+
+    /// Says on standard error what went wrong.
+    pub(super) fn report(&self) {
+        match self {
+            Self::Failed(why) => eprintln!("error: {why}"),
+            Self::BadConfiguration(why) => eprintln!("{why}"),
+            Self::BadConfigurationShown | Self::Logged | Self::OutputClosed => {}
+        }
+    }
+
+    /// What the shell is told.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Failed(_) | Self::Logged => ExitCode::FAILURE,
+            Self::BadConfiguration(_) | Self::BadConfigurationShown => ExitCode::from(BAD_CONFIGURATION),
+            Self::OutputClosed => ExitCode::SUCCESS,
+        }
+    }
+}
+
+/// Writing to standard output failed.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::OutputClosed;
+        }
+        Self::Failed(format!("cannot write the output: {error}"))
+    }
+}

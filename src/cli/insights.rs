@@ -1,0 +1,118 @@
+//! `insights`: what one success cost, as a running daemon has it. As text for people, as JSON the whole answer, as CSV
+//! one row a task type. It computes no figure itself.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::args::{Format, InsightsArgs, SettingFlags};
+use super::failure::Failure;
+use super::listing::{Column, Listing, print_json};
+use super::{client, insights_text, setup};
+use crate::domain::time::HOUR_MS;
+use crate::http::json;
+use crate::wire::pb;
+use crate::wire::pb::insights_service_client::InsightsServiceClient;
+
+/// Longest wait, connection included.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The largest answer read: thousands of task types with their models.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+const TASK_COLUMNS: &[Column] = &[
+    Column::program("name"),
+    Column::program("calls"),
+    Column::program("successes"),
+    Column::program("failures"),
+    Column::program("success_rate"),
+    Column::program("success_rate_low"),
+    Column::program("success_rate_high"),
+    Column::program("avg_cost_per_call_usd"),
+    Column::program("cost_per_success_usd"),
+    Column::program("cost_per_success_low_usd"),
+    Column::program("cost_per_success_high_usd"),
+    Column::program("total_cost_usd"),
+    Column::program("total_cost_nano_usd"),
+    Column::program("failed_call_cost_usd"),
+    Column::program("retries"),
+    Column::program("unverdicted_calls"),
+    Column::program("pricing_coverage"),
+    Column::program("uses_higher_tier_than_needed"),
+    Column::program("over_provisioning_flag"),
+];
+
+/// Asks the daemon and prints its answer.
+///
+/// # Errors
+/// Nothing answers, or the daemon refused.
+pub(super) fn run(
+    flags: &SettingFlags,
+    args: &InsightsArgs,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let address = setup::address(&args.server, flags)?;
+    let answer = client::run(PATIENCE, async {
+        let channel = client::connect(&address).await?;
+        let mut client = InsightsServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let answer = client.get_insights(request(args)).await;
+        Ok(answer.map_err(|status| client::refused(&status))?.into_inner())
+    })?;
+    match format {
+        Format::Table => Ok(out.write_all(insights_text::text(&answer, args.lookback).as_bytes())?),
+        Format::Json => {
+            let descriptor = json::rpc("InsightsService", "GetInsights").output();
+            print_json(&json::write(&json::dynamic(descriptor, &answer)), out)
+        }
+        Format::Csv => by_task(&answer).print(format, out),
+    }
+}
+
+fn request(args: &InsightsArgs) -> pb::GetInsightsRequest {
+    let filters = pb::Filters {
+        task_type: args.task_type.clone(),
+        workflow: args.workflow.clone(),
+        model: args.model.clone(),
+        tool: args.tool.clone(),
+        step: args.step.clone(),
+        goal_id: args.goal_id.clone(),
+        labels: args.label.iter().cloned().collect(),
+    };
+    pb::GetInsightsRequest {
+        lookback_hours: args.lookback as f64 / HOUR_MS as f64,
+        include_cost_breakdown: args.cost_breakdown,
+        filters: Some(filters),
+        compare_previous: args.compare_previous,
+    }
+}
+
+fn by_task(answer: &pb::GetInsightsResponse) -> Listing {
+    let mut listing = Listing::new(TASK_COLUMNS);
+    for task in &answer.by_task {
+        let ends = |interval: Option<pb::Interval>| (interval.map(|i| i.low), interval.map(|i| i.high));
+        let (rate_low, rate_high) = ends(task.success_rate_interval);
+        let (cost_low, cost_high) = ends(task.cost_per_success_interval);
+        listing.push(vec![
+            task.name.as_str().into(),
+            task.calls.into(),
+            task.successes.into(),
+            task.failures.into(),
+            task.success_rate.into(),
+            rate_low.into(),
+            rate_high.into(),
+            task.avg_cost_per_call.into(),
+            task.cost_per_success.into(),
+            cost_low.into(),
+            cost_high.into(),
+            task.total_cost_usd.into(),
+            task.total_cost_nano_usd.into(),
+            task.failed_call_cost_usd.into(),
+            task.retries.into(),
+            task.unverdicted_calls.into(),
+            task.pricing_coverage.into(),
+            task.uses_higher_tier_than_needed.into(),
+            task.over_provisioning.as_ref().map(|o| insights_text::flag_word(o.flag())).into(),
+        ]);
+    }
+    listing
+}

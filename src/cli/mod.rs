@@ -1,0 +1,73 @@
+//! The command line: one verb a file. It refuses to know how anything is done, and never writes into a data
+//! directory, except by starting the daemon.
+//!
+//! | file | verb or part |
+//! |---|---|
+//! | `args` | what can be typed |
+//! | `setup` | what was typed → settings |
+//! | `listing`, `human` | rows as table, JSON or CSV; numbers for people |
+//! | `failure` | how a verb can end |
+//! | `serve`, `banner`, `logging` | the daemon |
+//! | `insights`, `insights_text`, `healthcheck`, `client` | what asks a running daemon |
+//! | `models`, `explain`, `config` | what reads files only |
+//! | `verify`, `export`, `offline` | what reads a data directory |
+
+mod args;
+mod banner;
+mod client;
+mod config;
+mod explain;
+mod export;
+mod failure;
+mod healthcheck;
+mod human;
+mod insights;
+mod insights_text;
+mod listing;
+mod logging;
+mod models;
+mod offline;
+mod serve;
+mod setup;
+mod verify;
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+pub use args::Cli;
+
+use args::{ConfigVerb, ModelsVerb, Verb};
+use failure::Failure;
+
+/// Does what was asked and says how it ended: 0 fine, 1 failed, 78 bad configuration. (2, wrong usage, is said while
+/// the arguments are parsed.)
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let ended = dispatch(cli, &mut out).and_then(|()| Ok(out.flush()?));
+    match ended {
+        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // What was already found is shown before why it ended. A closed output is not worth a second complaint.
+            drop(out.flush());
+            failure.report();
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
+    let (settings, format) = (&cli.settings, cli.format);
+    match cli.verb.as_ref().unwrap_or(&Verb::Serve) {
+        Verb::Serve => serve::run(settings),
+        Verb::Insights(args) => insights::run(settings, args, format, out),
+        Verb::Models(ModelsVerb::List) => models::list(settings, format, out),
+        Verb::Models(ModelsVerb::Check { file }) => models::check(settings, file.as_deref(), format, out),
+        Verb::Models(ModelsVerb::Explain(args)) => explain::run(settings, args, format, out),
+        Verb::Config(ConfigVerb::Check) => config::check(settings, format, out),
+        Verb::Config(ConfigVerb::Show) => config::show(settings, format, out),
+        Verb::Verify => verify::run(settings, format, out),
+        Verb::Export(args) => export::run(settings, args, out),
+        Verb::Healthcheck(server) => healthcheck::run(settings, server, out),
+    }
+}
