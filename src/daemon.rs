@@ -206,7 +206,9 @@ fn keys(data_dir: &Path) -> anyhow::Result<(TokenKey, u64)> {
     let bits: [u8; 32] = match fs::read(&path) {
         Ok(bytes) => match bytes.try_into() {
             Ok(bits) => bits,
-            Err(_) => bail!("{} must hold 32 bytes; restore it from a copy: ids handed out depend on it", path.display()),
+            Err(_) => {
+                bail!("{} must hold 32 bytes; restore it from a copy: ids handed out depend on it", path.display())
+            }
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut bits = [0; 32];

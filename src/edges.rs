@@ -22,8 +22,6 @@ pub struct Edges {
 #[must_use]
 pub fn router(service: Arc<Service>, settings: &Server, address: SocketAddr) -> Edges {
     let (routes, health) = grpc::routes(service.clone());
-    let own = address.ip().to_string();
-    let hosts = http::AllowedHosts::new(settings.allowed_hosts.iter().map(String::as_str).chain([own.as_str()]));
-    let pages = http::router(service, hosts, settings.max_message_bytes as usize);
+    let pages = http::router(service, settings, address);
     Edges { router: http::on_one_port(routes.into_axum_router(), pages), health }
 }

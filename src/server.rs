@@ -116,7 +116,8 @@ fn with_in_flight_limit(router: Router, most: usize) -> Router {
 }
 
 fn shed(request: &Request) -> Response {
-    let grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
+    let grpc =
+        request.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
     if grpc {
         return tonic::Status::unavailable("the daemon is busy; try again shortly").into_http();
     }

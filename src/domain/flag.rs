@@ -132,15 +132,15 @@ pub fn look(task: NameId, state: &FlagState, of: &Comparisons<'_>, margin: f64) 
     Some(FlagLook { task, pairs, raised })
 }
 
-/// Where the task type stands, for a report.
+/// Where the task type stands, for a report; `untried`: a candidate that may serve has no cost on the record yet.
 #[must_use]
-pub fn standing(state: &FlagState, of: &Comparisons<'_>) -> FlagStanding {
+pub fn standing(state: &FlagState, of: &Comparisons<'_>, untried: bool) -> FlagStanding {
     if state.raised.is_some() {
         return FlagStanding::Flagged;
     }
     let Some((incumbent, cell)) = of.incumbent else { return FlagStanding::InsufficientData(MIN_OUTCOMES) };
     if of.cheaper.is_empty() {
-        return FlagStanding::NotFlagged;
+        return if untried { FlagStanding::InsufficientData(MIN_OUTCOMES) } else { FlagStanding::NotFlagged };
     }
     let looked = |id: NameId| state.looked_at.contains_key(&(incumbent, id));
     if of.cheaper.iter().any(|(id, _)| looked(*id)) {

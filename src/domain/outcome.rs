@@ -154,8 +154,8 @@ pub struct OutcomeReport {
     pub cost: Option<NanoUsd>,
     /// Tokens, when known.
     pub usage: Option<Usage>,
-    /// Service tier the call was bought at.
-    pub service_tier: super::catalog::ServiceTier,
+    /// Service tier the call was bought at; `None`: the decision's.
+    pub service_tier: Option<super::catalog::ServiceTier>,
     /// Latency in milliseconds.
     pub latency_ms: Option<u32>,
     /// Energy in millijoules.

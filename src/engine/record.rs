@@ -122,8 +122,8 @@ impl Engine {
         let served = self.served(report, &base, &mut naming)?;
         let place = self.place_of(report, &base, number, served, decision, &mut naming);
         let model = served.map_or(base.candidate, |s| s.0);
-        let tier = if report.service_tier == ServiceTier::Standard { base.service_tier } else { report.service_tier };
-        let settled = self.settled(report, self.model_of(base.task, model, report), base.hold, tier, counted_at)?;
+        let tier = report.service_tier.unwrap_or(base.service_tier);
+        let settled = self.settled(report, self.model_of(model, report), base.hold, tier, counted_at)?;
         let recorded = OutcomeRecorded {
             call: number,
             decision: decision.number,
@@ -263,7 +263,8 @@ impl Engine {
             ..Place::default()
         };
         naming.complete(&mut place);
-        let settled = self.settled(report, model.to_owned(), None, report.service_tier, counted_at)?;
+        let settled =
+            self.settled(report, model.to_owned(), None, report.service_tier.unwrap_or_default(), counted_at)?;
         let number = self.next_call;
         let recorded = OutcomeRecorded {
             call: number,
@@ -293,7 +294,7 @@ impl Engine {
     }
 
     /// The model that is billed for a call.
-    fn model_of(&self, _task: NameId, candidate: NameId, report: &OutcomeReport) -> String {
+    fn model_of(&self, candidate: NameId, report: &OutcomeReport) -> String {
         let text = self.state.names.text(NameKind::Candidate, candidate);
         let text = if candidate == NameId::OTHER || text == "other" { report.model_served.as_str() } else { text };
         text.split('#').next().unwrap_or("").to_owned()

@@ -104,7 +104,7 @@ fn report(of: OutcomeOf, verdict: Option<Verdict>) -> OutcomeReport {
         retry_of: None,
         cost: None,
         usage: Some(Usage { input: 300, output: 40, ..Usage::default() }),
-        service_tier: ServiceTier::Standard,
+        service_tier: None,
         latency_ms: None,
         energy_mj: None,
         goal_id: String::new(),

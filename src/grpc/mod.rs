@@ -7,6 +7,10 @@ mod health;
 mod insights;
 mod router;
 mod status;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_support;
 
 use std::sync::Arc;
 

@@ -73,22 +73,15 @@ fn answers(
     service: Arc<Service>,
     outcomes: impl Stream<Item = Result<pb::RecordOutcomesRequest, Status>> + Send + 'static,
 ) -> Answers {
-    let submitted = outcomes.map(move |message| {
-        match message {
-            Ok(message) => {
-                let (correlation, taken) = calls::submit_streamed(&service, message);
-                future::Either::Left(answer(correlation, taken))
-            }
-            Err(status) => future::Either::Right(future::ready(Err(ended(status)))),
+    let submitted = outcomes.map(move |message| match message {
+        Ok(message) => {
+            let (correlation, taken) = calls::submit_streamed(&service, message);
+            future::Either::Left(answer(correlation, taken))
         }
+        Err(status) => future::Either::Right(future::ready(Err(ended(status)))),
     });
-    // An error of the stream itself is its last word.
-    let mut broken = false;
-    Box::pin(submitted.buffered(IN_FLIGHT_MAX).take_while(move |answer| {
-        let go_on = !broken;
-        broken = answer.is_err();
-        future::ready(go_on)
-    }))
+    // An error ends the stream: nothing after it is asked for.
+    Box::pin(submitted.buffered(IN_FLIGHT_MAX))
 }
 
 async fn answer(

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
 use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, StatusCode, header};
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
@@ -38,10 +38,8 @@ pub(super) fn query_keys(request: &MessageDescriptor, in_path: &[&str]) -> Vec<Q
     let mut keys = Vec::new();
     for field in request.fields().filter(|field| !in_path.contains(&field.name())) {
         match field.kind() {
-            Kind::Message(nested) => keys.extend(nested.fields().filter(|inner| !inner.is_map()).map(|inner| QueryKey {
-                name: inner.name().to_owned(),
-                parent: Some(field.name().to_owned()),
-                field: inner,
+            Kind::Message(nested) => keys.extend(nested.fields().filter(|inner| !inner.is_map()).map(|inner| {
+                QueryKey { name: inner.name().to_owned(), parent: Some(field.name().to_owned()), field: inner }
             })),
             _ => keys.push(QueryKey { name: field.name().to_owned(), parent: None, field }),
         }
@@ -51,7 +49,8 @@ pub(super) fn query_keys(request: &MessageDescriptor, in_path: &[&str]) -> Vec<Q
 
 /// The message within a request that has a field `labels`, by the name of its field.
 pub(super) fn labels_parent(request: &MessageDescriptor) -> Option<String> {
-    let has_labels = |kind: Kind| kind.as_message().is_some_and(|m| m.get_field_by_name("labels").is_some_and(|f| f.is_map()));
+    let has_labels =
+        |kind: Kind| kind.as_message().is_some_and(|m| m.get_field_by_name("labels").is_some_and(|f| f.is_map()));
     request.fields().find(|field| has_labels(field.kind())).map(|field| field.name().to_owned())
 }
 
@@ -66,7 +65,8 @@ pub(super) fn from_query(
 ) -> Result<DynamicMessage, Problem> {
     let in_path: Vec<&str> = path.iter().map(|(name, _)| name.as_str()).collect();
     let keys = query_keys(request, &in_path);
-    let mut object: Map<String, Value> = path.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let mut object: Map<String, Value> =
+        path.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
     let mut violations = Vec::new();
     for (name, value) in query {
         if let Err(why) = take(request, &keys, &mut object, name, value) {
@@ -123,8 +123,8 @@ fn of_kind(kind: &Kind, text: &str) -> Result<Value, String> {
     }
 }
 
-/// The message that the JSON body of `request` stands for; an empty body is an empty message. The size it may have is
-/// set where the routes are.
+/// The message that the JSON body of `request` stands for; only a message without fields may go without a body. The
+/// size it may have is set where the routes are.
 ///
 /// # Errors
 /// 415 for another media type, 413 for a body that is too large, 408 for one that does not arrive, 400 for JSON that is
@@ -133,11 +133,18 @@ pub(super) async fn from_body(descriptor: &MessageDescriptor, request: Request) 
     let is_json = is_json(request.headers());
     let typed = request.headers().contains_key(header::CONTENT_TYPE);
     let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await else {
-        return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, "the body did not arrive in time"));
+        return Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            Code::DeadlineExceeded,
+            "the body did not arrive in time",
+        ));
     };
     let bytes = read.map_err(|rejection| unread(&rejection))?;
     if bytes.is_empty() && !typed {
-        return Ok(DynamicMessage::new(descriptor.clone()));
+        return match descriptor.fields().len() {
+            0 => Ok(DynamicMessage::new(descriptor.clone())),
+            _ => Err(Problem::invalid(vec![FieldViolation::new("body", "is required: a JSON object")])),
+        };
     }
     if !is_json {
         let detail = "the body must be JSON, sent with the header \"Content-Type: application/json\"";

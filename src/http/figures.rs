@@ -15,7 +15,11 @@ pub(super) fn usd(usd: f64) -> String {
         let (whole, fraction) = cents.split_once('.').unwrap_or((&cents, "00"));
         return format!("{sign}${}.{fraction}", grouped(whole));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 2 to 12: size is from 5e-10 to 0.995")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 2 to 12: size is from 5e-10 to 0.995"
+    )]
     let decimals = (2.0 - size.log10().floor()) as usize;
     let text = format!("{size:.decimals$}");
     let end = text.trim_end_matches('0').len().max("0.00".len());
@@ -62,7 +66,13 @@ fn tenths(share: f64) -> String {
 /// A relative change with its sign, as a whole percentage.
 pub(super) fn change(change: f64) -> String {
     let percent = (change * 100.0).round();
-    let sign = if percent > 0.0 { "+" } else if percent < 0.0 { "−" } else { "±" };
+    let sign = if percent > 0.0 {
+        "+"
+    } else if percent < 0.0 {
+        "−"
+    } else {
+        "±"
+    };
     format!("{sign}{}{NARROW_SPACE}%", percent.abs())
 }
 
@@ -106,14 +116,9 @@ mod tests {
 
     #[test]
     fn shares_are_percentages_that_do_not_lie_at_the_ends() {
-        for (value, text) in [
-            (0.0, "0"),
-            (1.0, "100"),
-            (0.999_99, "99.9"),
-            (0.000_01, "0.1"),
-            (0.964_2, "96.4"),
-            (0.5, "50"),
-        ] {
+        for (value, text) in
+            [(0.0, "0"), (1.0, "100"), (0.999_99, "99.9"), (0.000_01, "0.1"), (0.964_2, "96.4"), (0.5, "50")]
+        {
             assert_eq!(percent(value), format!("{text}\u{202f}%"));
         }
         assert_eq!(percent_range(0.951, 0.968), "95.1–96.8\u{202f}%");

@@ -12,17 +12,16 @@ use crate::wire::Code;
 
 /// The host names a request may be addressed to, in lower case and without port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowedHosts(Vec<String>);
+pub(super) struct AllowedHosts(Vec<String>);
 
 impl AllowedHosts {
     /// These names and addresses; an IPv6 address with or without its brackets.
-    pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Self {
+    pub(super) fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Self {
         Self(names.into_iter().map(|name| plain(name.as_ref())).collect())
     }
 
     /// Whether `host`, with or without port, is one of them.
-    #[must_use]
-    pub fn contains(&self, host: &str) -> bool {
+    fn contains(&self, host: &str) -> bool {
         without_port(host).is_some_and(|name| self.0.contains(&plain(name)))
     }
 }
@@ -43,7 +42,9 @@ fn without_port(host: &str) -> Option<&str> {
 
 /// Refuses what is addressed to a host that is not allowed, and what a page of another site would change.
 pub(super) async fn check(State(hosts): State<AllowedHosts>, request: Request, next: Next) -> Response {
-    if let Err(problem) = addressed(&hosts, &request).and_then(|()| same_site(&hosts, request.method(), request.headers())) {
+    if let Err(problem) =
+        addressed(&hosts, &request).and_then(|()| same_site(&hosts, request.method(), request.headers()))
+    {
         return problem.into_response();
     }
     next.run(request).await
@@ -113,10 +114,21 @@ mod tests {
     #[test]
     fn hosts_are_compared_without_port_case_and_brackets() {
         let hosts = AllowedHosts::new(["localhost", "127.0.0.1", "[::1]", "Router.Example"]);
-        for host in ["localhost", "LOCALHOST:7070", "127.0.0.1:7070", "[::1]", "[::1]:7070", "router.example.", "localhost:"] {
+        for host in
+            ["localhost", "LOCALHOST:7070", "127.0.0.1:7070", "[::1]", "[::1]:7070", "router.example.", "localhost:"]
+        {
             assert!(hosts.contains(host), "{host}");
         }
-        for host in ["", "evil.example", "localhost.evil.example", "localhost:x@evil", "127.0.0.2", "[::2]:7070", "::2", "evil#localhost"] {
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "localhost:x@evil",
+            "127.0.0.2",
+            "[::2]:7070",
+            "::2",
+            "evil#localhost",
+        ] {
             assert!(!hosts.contains(host), "{host}");
         }
     }

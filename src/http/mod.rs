@@ -25,5 +25,4 @@ pub mod problem;
 mod routes;
 mod schema;
 
-pub use host::AllowedHosts;
 pub use routes::{on_one_port, router};

@@ -54,9 +54,7 @@ fn verb(verb: Verb) -> &'static str {
 
 fn tags() -> Value {
     let services = json::pool().services().filter(|s| OPERATIONS.iter().any(|o| o.service == s.name()));
-    services
-        .map(|s| json!({ "name": s.name(), "description": comment(&s.parent_file(), s.path()) }))
-        .collect()
+    services.map(|s| json!({ "name": s.name(), "description": comment(&s.parent_file(), s.path()) })).collect()
 }
 
 fn describe(operation: &Operation, schemas: &mut Schemas) -> Value {
@@ -128,7 +126,9 @@ fn refusals(operation: &Operation, description: &str) -> Vec<(&'static str, &'st
         (Code::FailedPrecondition, "412", "The state of things does not allow it."),
     ];
     all.push(("403", "The host is not served here, or a page of another site asks."));
-    all.extend(named.iter().filter(|(code, ..)| description.contains(code.as_str())).map(|&(_, status, when)| (status, when)));
+    all.extend(
+        named.iter().filter(|(code, ..)| description.contains(code.as_str())).map(|&(_, status, when)| (status, when)),
+    );
     if operation.verb == Verb::Post {
         all.push(("408", "The body did not arrive in time."));
         all.push(("413", "The body is too large."));
@@ -194,7 +194,10 @@ fn add_surroundings(paths: &mut Map<String, Value>) {
     ready["get"]["responses"]["503"] = refusal("503", "It does not; `detail` says why.");
     paths.insert("/livez".to_owned(), simple("Live", "Whether the process answers at all.", "text/plain", text()));
     paths.insert("/readyz".to_owned(), ready);
-    paths.insert("/openapi.json".to_owned(), simple("Describe", "This document.", "application/json", json!({ "type": "object" })));
+    paths.insert(
+        "/openapi.json".to_owned(),
+        simple("Describe", "This document.", "application/json", json!({ "type": "object" })),
+    );
 }
 
 #[cfg(test)]
@@ -248,7 +251,12 @@ mod tests {
         }
         let names = |schemas: Schemas| -> BTreeSet<String> {
             let all = schemas.into_json();
-            all.as_object().unwrap().iter().filter(|(_, s)| s["type"] == "object").map(|(name, _)| name.clone()).collect()
+            all.as_object()
+                .unwrap()
+                .iter()
+                .filter(|(_, s)| s["type"] == "object")
+                .map(|(name, _)| name.clone())
+                .collect()
         };
         let (sent, returned) = (names(sent), names(returned));
         assert!(sent.len() > 10 && returned.len() > 20, "{sent:?} {returned:?}");

@@ -109,8 +109,10 @@ pub(super) fn or_dash(figure: Option<String>, why: &str) -> Markup {
 
 fn key_figures(report: &pb::GetInsightsResponse, lookback_hours: f64) -> Markup {
     let changes = report.changes.clone().unwrap_or_default();
-    let before = |relative: Option<f64>| html! {
-        @if let Some(relative) = relative { p.change { (change(relative)) " against the " (hours(lookback_hours)) " before" } }
+    let before = |relative: Option<f64>| {
+        html! {
+            @if let Some(relative) = relative { p.change { (change(relative)) " on the " (hours(lookback_hours)) " before" } }
+        }
     };
     let why = if report.calls == 0 { "no calls" } else { "no success of known cost" };
     let interval = report.cost_per_success_interval.as_ref();
@@ -118,7 +120,7 @@ fn key_figures(report: &pb::GetInsightsResponse, lookback_hours: f64) -> Markup 
         dl.figures {
             (figure("Cost per success", &or_dash(report.cost_per_success.map(usd), why), &html! {
                 @match (interval, report.cost_per_success) {
-                    (Some(interval), _) => p { (usd(interval.low)) " – " (usd(interval.high)) " with 90 % probability" },
+                    (Some(interval), _) => p { "90 % interval " (usd(interval.low)) "–" (usd(interval.high)) },
                     (None, Some(_)) => p { "too few outcomes for an interval" },
                     (None, None) => {},
                 }

@@ -12,7 +12,7 @@ use crate::wire::pb::OverProvisioningFlag as Flag;
 pub(super) fn tasks(report: &pb::GetInsightsResponse) -> Markup {
     html! {
         table role="table" {
-            caption { "Task types, dearest first, with their models. Ranges hold the true rate with 90 % probability." }
+            caption { "Task types, dearest first, with their models. Ranges are 90 % intervals." }
             thead role="rowgroup" {
                 tr role="row" {
                     @for name in ["Task type and model", "Calls", "Success rate", "Average cost per call", "Cost per success", "Total cost"] {
@@ -52,7 +52,7 @@ fn of_model(model: &pb::ModelInsights) -> Markup {
     html! {
         tr.model role="row" {
             th role="rowheader" scope="row" { (name) }
-            (cell("Calls", &html! { (count(model.calls)) " " span.interval { (percent(model.traffic_share)) } }))
+            (cell("Calls", &html! { (count(model.calls)) " " span.interval { (percent(model.traffic_share)) " of calls" } }))
             (cell("Success rate", &rate(model.success_rate, model.success_rate_interval.as_ref())))
             (cell("Average cost per call", &or_dash(model.avg_cost_per_call.map(usd), "cost unknown")))
             (cell("Cost per success", &or_dash(model.cost_per_success.map(usd), why_no_cost(model.successes))))

@@ -1,6 +1,7 @@
 //! The routes: one handler for everything in the table of operations, and a few that answer without an rpc. Each turns a
 //! request into a message, asks the service and writes the answer; none decides anything.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,15 +16,19 @@ use super::host::{self, AllowedHosts};
 use super::operations::{Asked, OPERATIONS, Operation, Verb};
 use super::problem::Problem;
 use super::{binding, json, openapi, page};
+use crate::config::Server;
 use crate::engine::FieldViolation;
 use crate::service::Service;
 use crate::wire::Code;
 
 type Pairs = Vec<(String, String)>;
 
-/// All HTTP routes. `max_body_bytes` bounds what a request may send.
-pub fn router(service: Arc<Service>, hosts: AllowedHosts, max_body_bytes: usize) -> Router {
-    routes(service, hosts, max_body_bytes)
+/// All HTTP routes. Requests are taken that are addressed to `address`, which is listened on, or to a host of the
+/// settings.
+pub fn router(service: Arc<Service>, settings: &Server, address: SocketAddr) -> Router {
+    let own = address.ip().to_string();
+    let hosts = AllowedHosts::new(settings.allowed_hosts.iter().map(String::as_str).chain([own.as_str()]));
+    routes(service, hosts, settings.max_message_bytes as usize)
 }
 
 type Answerer = Arc<dyn Asked>;
@@ -47,9 +52,15 @@ fn routes(service: Answerer, hosts: AllowedHosts, max_body_bytes: usize) -> Rout
         router = router.route(operation.path, on(method, handler));
     }
     router
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, Code::NotFound, "no such path; /openapi.json lists them"))
+        .fallback(async || {
+            Problem::new(StatusCode::NOT_FOUND, Code::NotFound, "no such path; /openapi.json lists them")
+        })
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "this path is asked in another way; see the header Allow")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                Code::Unimplemented,
+                "this path is asked in another way; see the header Allow",
+            )
         })
         .layer(DefaultBodyLimit::max(max_body_bytes))
         .layer(middleware::from_fn_with_state(hosts, host::check))
@@ -99,9 +110,16 @@ fn of_query(operation: &Operation, path: Parameters, query: Keys) -> Result<pros
     binding::from_query(&operation.method().input(), &path, &query)
 }
 
-async fn of_body(operation: &Operation, query: Keys, request: Request) -> Result<prost_reflect::DynamicMessage, Problem> {
+async fn of_body(
+    operation: &Operation,
+    query: Keys,
+    request: Request,
+) -> Result<prost_reflect::DynamicMessage, Problem> {
     if query.is_ok_and(|Query(pairs)| !pairs.is_empty()) {
-        return Err(Problem::invalid(vec![FieldViolation::new("query", "must be empty: this path takes its fields in the body")]));
+        return Err(Problem::invalid(vec![FieldViolation::new(
+            "query",
+            "must be empty: this path takes its fields in the body",
+        )]));
     }
     binding::from_body(&operation.method().input(), request).await
 }

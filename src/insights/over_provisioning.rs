@@ -37,6 +37,15 @@ struct Pair<'a> {
     cheaper: Option<(NameId, &'a Cell)>,
 }
 
+/// Whether a candidate that may serve has no cost on the record yet.
+fn untried(engine: &Engine, task: NameId, name: &str, state: &TaskState) -> bool {
+    let candidates = engine.task(name).map(|t| t.candidates.as_slice()).unwrap_or_default();
+    candidates.iter().any(|candidate| {
+        let id = engine.state.names.id(NameKind::Candidate, &candidate.id).unwrap_or(NameId::OTHER);
+        engine.may_serve(task, id) && state.cells.get(&id).and_then(Cell::mean_cost).is_none()
+    })
+}
+
 /// The flag of a task type and its evidence.
 pub(super) fn over_provisioning(engine: &Engine, task: NameId, traffic: Traffic<'_>) -> OverProvisioning {
     let name = engine.state.names.text(NameKind::Task, task);
@@ -45,7 +54,7 @@ pub(super) fn over_provisioning(engine: &Engine, task: NameId, traffic: Traffic<
     let nothing = TaskState::default();
     let state = engine.state.tasks.get(&task).unwrap_or(&nothing);
     let comparisons = flag::comparisons(&state.cells, |id| engine.may_serve(task, id));
-    let standing = flag::standing(&state.flag, &comparisons);
+    let standing = flag::standing(&state.flag, &comparisons, untried(engine, task, name, state));
     let margin = settings.flag_margin;
     let pair = pair(engine, state, &comparisons, standing, margin);
     let probability = match (pair.incumbent, pair.cheaper, standing) {

@@ -42,6 +42,12 @@ pub(super) fn sentence(story: &Story<'_>) -> String {
                 "{task}: {more} more outcome{s} are needed to tell whether {cheaper} would do instead of {incumbent}{price}; leave routing on until then."
             )
         }
+        (FlagStanding::InsufficientData(_), Some(incumbent), None) => {
+            format!(
+                "{}: nothing is known yet of what could be served instead of {incumbent}; leave routing on.",
+                story.task
+            )
+        }
         (FlagStanding::InsufficientData(_), ..) => {
             format!(
                 "{}: no model has served a fifth of its calls at a known cost yet; report outcomes with cost or usage.",
@@ -55,7 +61,7 @@ fn flagged(story: &Story<'_>, incumbent: &str, cheaper: &str) -> String {
     let row = story.row;
     let (task, price) = (story.task, prices(row));
     let rates = rates(row).map(|(dear, cheap)| format!(" ({cheap} against {dear})")).unwrap_or_default();
-    let doubt = row.probability.map(|p| format!("with probability {}", percent(p))).unwrap_or_default();
+    let doubt = row.probability.map(|p| format!("with probability {}", chance(p))).unwrap_or_default();
     let worth = row.saving_usd_per_month.map_or(String::new(), |saving| {
         let failures = row
             .added_failures_per_month
@@ -74,7 +80,7 @@ fn not_flagged(story: &Story<'_>, incumbent: &str, cheaper: &str) -> String {
     let row = story.row;
     let (task, price) = (story.task, prices(row));
     let rates = rates(row).map(|(dear, cheap)| format!(" ({cheap} against {dear})")).unwrap_or_default();
-    let p = row.probability.map(percent).unwrap_or_default();
+    let p = row.probability.map(chance).unwrap_or_default();
     format!(
         "{task}: that {cheaper}{price} succeeds at most {} less often than {incumbent} has probability {p}, too little to rely on{rates}; nothing to change.",
         points(row.margin),
@@ -130,11 +136,17 @@ fn failures(more: f64, cost_usd: Option<f64>) -> String {
     format!(" and add about {more:.0} failures{cost}")
 }
 
-/// A share as a percentage with one digit, never rounded up to certainty.
+/// A share as a percentage with one digit.
 fn percent(share: f64) -> String {
-    match share * 100.0 {
-        p if p > 99.95 && p < 100.0 => "over 99.9 %".to_owned(),
-        p => format!("{p:.1} %"),
+    format!("{:.1} %", share * 100.0)
+}
+
+/// A probability as a percentage with one digit, never rounded to certainty.
+fn chance(probability: f64) -> String {
+    match probability {
+        p if p >= 0.9995 => "over 99.9 %".to_owned(),
+        p if p < 0.0005 => "below 0.1 %".to_owned(),
+        p => percent(p),
     }
 }
 
@@ -147,7 +159,7 @@ fn points(margin: f64) -> String {
 /// Dollars with two digits, or three that count where it is less than ten cents.
 fn usd(amount: f64) -> String {
     let digits = match amount.abs() {
-        a if a >= 0.1 || a < 1e-9 => 2,
+        a if !(1e-9..0.1).contains(&a) => 2,
         a => (2 - a.log10().floor() as i32).clamp(2, 9) as usize,
     };
     let sign = if amount < 0.0 { "−" } else { "" };
@@ -166,6 +178,7 @@ mod tests {
         let texts = ["$0.00", "$0.000069", "$0.0021", "$0.10", "$0.47", "$21.00", "$1234.57", "−$3.20", "$0.00"];
         assert_eq!(amounts.map(usd), texts);
         assert_eq!([0.02, 0.01, 0.005].map(points), ["2 points", "1 point", "0.5 points"]);
-        assert_eq!([0.9, 1.0, 0.9996, 0.999].map(percent), ["90.0 %", "100.0 %", "over 99.9 %", "99.9 %"]);
+        assert_eq!([0.9, 1.0].map(percent), ["90.0 %", "100.0 %"]);
+        assert_eq!([1.0, 0.999, 0.5, 0.0].map(chance), ["over 99.9 %", "99.9 %", "50.0 %", "below 0.1 %"]);
     }
 }

@@ -157,7 +157,7 @@ pub(super) fn outcome(of: OutcomeOf) -> OutcomeReport {
         retry_of: None,
         cost: None,
         usage: None,
-        service_tier: ServiceTier::Standard,
+        service_tier: None,
         latency_ms: None,
         energy_mj: None,
         goal_id: String::new(),

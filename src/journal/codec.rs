@@ -148,9 +148,7 @@ fn body_of(event: &Event) -> Stored {
 fn body(at: UnixMillis, stored: Stored) -> Result<Body, CodecError> {
     Ok(match stored {
         Stored::Started(pb::Started { epoch, version }) => Body::Started { epoch, version },
-        Stored::Named(pb::Named { kind, id, text }) => {
-            Body::Named { kind: fields::kind(kind)?, id: NameId(id), text }
-        }
+        Stored::Named(pb::Named { kind, id, text }) => Body::Named { kind: fields::kind(kind)?, id: NameId(id), text },
         Stored::LabelsNamed(pb::LabelsNamed { id, set }) => {
             Body::LabelsNamed { id: LabelsId(id), labels: fields::required("set", set)?.pairs }
         }
@@ -249,7 +247,9 @@ fn decided_from(at: UnixMillis, stored: pb::Decided) -> Result<Decided, CodecErr
         estimate: stored.estimate_nano.map(NanoUsd),
         estimate_source: fields::estimate(stored.estimate_source)?,
         max_output_tokens: stored.max_output_tokens,
-        fallbacks: fallbacks.map(|[c, cost]: [u64; 2]| Ok((name(c)?, fields::less_one(cost)))).collect::<Result<_, _>>()?,
+        fallbacks: fallbacks
+            .map(|[c, cost]: [u64; 2]| Ok((name(c)?, fields::less_one(cost))))
+            .collect::<Result<_, _>>()?,
         competitors: competitors.map(competitor).collect::<Result<_, _>>()?,
         exclusions: exclusions.map(exclusion).collect::<Result<_, _>>()?,
         drawn_by: stored.drawn_by.map(CallNo),

@@ -48,8 +48,9 @@ fn kind() -> impl Strategy<Value = NameKind> {
 }
 
 fn traits() -> impl Strategy<Value = CallTraits> {
-    (one_of(Arm::ALL), one_of(Selection::ALL), any::<bool>(), any::<bool>())
-        .prop_map(|(arm, selection, may_teach, quality_reward)| CallTraits { arm, selection, may_teach, quality_reward })
+    (one_of(Arm::ALL), one_of(Selection::ALL), any::<bool>(), any::<bool>()).prop_map(
+        |(arm, selection, may_teach, quality_reward)| CallTraits { arm, selection, may_teach, quality_reward },
+    )
 }
 
 fn key() -> impl Strategy<Value = Option<Key>> {
@@ -141,8 +142,26 @@ fn decided() -> impl Strategy<Value = Decided> {
         let (drawn_by, keep, keep_step, service_tier, reason, asked, key) = rest;
         let keep = if keep_step { Some(place.step_key) } else { keep };
         Decided {
-            number, verdict, place, traits, irreversible, expires_at, hold, estimate, estimate_source, max_output_tokens,
-            fallbacks, competitors, exclusions, drawn_by, keep, service_tier, reason, asked: asked.map(Box::new), key,
+            number,
+            verdict,
+            place,
+            traits,
+            irreversible,
+            expires_at,
+            hold,
+            estimate,
+            estimate_source,
+            max_output_tokens,
+            fallbacks,
+            competitors,
+            exclusions,
+            drawn_by,
+            keep,
+            catalog: 3,
+            service_tier,
+            reason,
+            asked: asked.map(Box::new),
+            key,
         }
     })
 }
@@ -167,11 +186,15 @@ prop_compose! {
 }
 
 fn look() -> impl Strategy<Value = FlagLook> {
-    let pair = (name(), name(), any::<u64>(), 0.0..=1.0).prop_map(|(incumbent, cheaper, smaller_count, probability)| {
-        PairLook { incumbent, cheaper, smaller_count, probability }
+    let pair =
+        (name(), name(), any::<u64>(), 0.0..=1.0).prop_map(|(incumbent, cheaper, smaller_count, probability)| {
+            PairLook { incumbent, cheaper, smaller_count, probability }
+        });
+    let raised = (name(), name(), 0.0..=1.0).prop_map(|(incumbent, cheaper, probability)| Raised {
+        incumbent,
+        cheaper,
+        probability,
     });
-    let raised = (name(), name(), 0.0..=1.0)
-        .prop_map(|(incumbent, cheaper, probability)| Raised { incumbent, cheaper, probability });
     (name(), vec(pair, 0..4), option::of(raised)).prop_map(|(task, pairs, raised)| FlagLook { task, pairs, raised })
 }
 
@@ -191,8 +214,8 @@ fn body() -> impl Strategy<Value = Body> {
         (name(), name(), one_of(ModelState::ALL), text(), text()).prop_map(|(task, candidate, state, by, reason)| {
             Body::ModelStateSet { task, candidate, state, by, reason }
         }),
-        (name(), name(), number(), text(), text()).prop_map(|(task, candidate, from, by, reason)| {
-            Body::PosteriorReset { task, candidate, from, by, reason }
+        (name(), name(), number(), text(), text(), key()).prop_map(|(task, candidate, from, by, reason, key)| {
+            Body::PosteriorReset { task, candidate, from, by, reason, key }
         }),
         look().prop_map(|l| Body::FlagLooked(Box::new(l))),
     ]
@@ -260,6 +283,7 @@ fn ordinary() -> [Event; 2] {
         exclusions: Vec::new(),
         drawn_by: None,
         keep: Some(0),
+        catalog: 1,
         service_tier: ServiceTier::Standard,
         reason: String::new(),
         asked: None,

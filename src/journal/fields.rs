@@ -199,13 +199,9 @@ fn usage(stored: &[u64]) -> Result<Option<Usage>, CodecError> {
     let at = |i: usize| stored.get(i).copied().unwrap_or(0);
     match stored.len() {
         0 => Ok(None),
-        1..=5 => Ok(Some(Usage {
-            input: at(0),
-            output: at(1),
-            cached_input: at(2),
-            cache_write: at(3),
-            reasoning: at(4),
-        })),
+        1..=5 => {
+            Ok(Some(Usage { input: at(0), output: at(1), cached_input: at(2), cache_write: at(3), reasoning: at(4) }))
+        }
         _ => Err(CodecError::Ragged { field: "usage" }),
     }
 }

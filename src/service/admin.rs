@@ -89,8 +89,7 @@ impl Service {
                     _ => None,
                 };
                 let candidate = candidate.unwrap_or(NameId::NONE);
-                let event =
-                    engine.reset_posterior(task, candidate, &request.by, &request.reason, request.key, now);
+                let event = engine.reset_posterior(task, candidate, &request.by, &request.reason, request.key, now);
                 self.write(&mut engine, &[event])?;
             }
             let cells = cells(&engine, &request.task_type, request.model.as_deref())?;

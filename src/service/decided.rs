@@ -36,7 +36,8 @@ impl Service {
 fn replay(engine: &Engine, decided: &Decided, version: String) -> PolicyReply {
     let name = |id: NameId| engine.state.names.text(NameKind::Candidate, id);
     let task = engine.state.names.text(NameKind::Task, decided.place.task);
-    let served = (decided.place.candidate != NameId::NONE).then(|| candidate(engine, task, name(decided.place.candidate)));
+    let served =
+        (decided.place.candidate != NameId::NONE).then(|| candidate(engine, task, name(decided.place.candidate)));
     let fallbacks = decided.fallbacks.iter().map(|(id, cost)| (candidate(engine, task, name(*id)), *cost)).collect();
     let excluded: Vec<(&str, Exclusion)> = decided.exclusions.iter().map(|(id, why)| (name(*id), *why)).collect();
     explain::assemble(decided, served, fallbacks, version, &excluded)

@@ -142,7 +142,8 @@ fn of_rule(arms: &[(Beta, Option<u64>)], rule: Rule) -> Vec<f64> {
             let known: Vec<usize> = (0..arms.len()).filter(|i| arms[*i].1.is_some()).collect();
             let competing: Vec<usize> = if known.is_empty() { (0..arms.len()).collect() } else { known };
             let offset = |i: usize| -failure_cost_usd - arms[i].1.map_or(0.0, |nano| nano as f64 * 1e-9);
-            let transformed: Vec<(Beta, f64, f64)> = competing.iter().map(|i| (arms[*i].0, stake, offset(*i))).collect();
+            let transformed: Vec<(Beta, f64, f64)> =
+                competing.iter().map(|i| (arms[*i].0, stake, offset(*i))).collect();
             let mut pi = vec![0.0; arms.len()];
             competing.iter().zip(net_value_propensities(&transformed)).for_each(|(i, p)| pi[*i] = p);
             pi
@@ -167,9 +168,8 @@ fn blocked_by_cost(answer: &PolicyAnswer) -> Vec<(std::sync::Arc<str>, f64, f64)
         })
         .collect();
     blocked.sort_by(|a, b| answer.seats[*b].theta.total_cmp(&answer.seats[*a].theta));
-    let row = |i: usize| {
-        (answer.task.candidates[i].id.clone(), answer.seats[i].theta, answer.seats[i].posterior.mean())
-    };
+    let row =
+        |i: usize| (answer.task.candidates[i].id.clone(), answer.seats[i].theta, answer.seats[i].posterior.mean());
     blocked.into_iter().map(row).collect()
 }
 

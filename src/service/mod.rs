@@ -380,7 +380,8 @@ impl Service {
     fn decision_id(&self, decided: &crate::domain::event::Decided, at: UnixMillis) -> String {
         let place = &decided.place;
         let (number, task, candidate, step) = (decided.number, place.task, place.candidate, place.step);
-        self.token_key.seal(TokenKind::Decision, &DecisionRef { number, at, task, candidate, step, traits: decided.traits })
+        self.token_key
+            .seal(TokenKind::Decision, &DecisionRef { number, at, task, candidate, step, traits: decided.traits })
     }
 
     fn outcome_id(&self, call: &Call) -> String {
@@ -441,7 +442,9 @@ impl Service {
     /// The journal or the store failed. A store that failed once is not written again in this process.
     pub fn checkpoint(&self) -> Result<(), ServiceError> {
         if self.store_failed.load(Ordering::Acquire) {
-            return Err(ServiceError::Internal("the state could not be written; it is built anew at the next start".into()));
+            return Err(ServiceError::Internal(
+                "the state could not be written; it is built anew at the next start".into(),
+            ));
         }
         let checkpoint = {
             let mut engine = self.engine.lock();

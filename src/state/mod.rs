@@ -24,7 +24,6 @@ mod store;
 mod tally;
 mod trust;
 
-
 pub use catch_up::{CatchUpError, CaughtUp, catch_up};
 pub use checkpoint::{Checkpoint, Committed};
 pub use digest::{digest, digest_of_fold, digest_of_state};

@@ -141,7 +141,9 @@ fn refusal(dir: &Path, error: sled::Error) -> StoreError {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match error {
         sled::Error::Io(e) if e.to_string().contains("could not acquire lock") => StoreError::InUse(dir.to_owned()),
-        sled::Error::Io(e) if matches!(e.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull) => {
+        sled::Error::Io(e)
+            if matches!(e.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull) =>
+        {
             StoreError::Io { dir: dir.to_owned(), source: e }
         }
         other => StoreError::broken(other),

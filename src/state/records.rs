@@ -202,7 +202,7 @@ pub(super) fn cell(stored: &pb::Cell) -> Result<Cell, CodecError> {
         successes: stored.successes,
         failures: stored.failures,
         evidence_from: CallNo(stored.evidence_from),
-        evidence_since: crate::domain::time::UnixMillis(stored.evidence_since_ms),
+        evidence_since: UnixMillis(stored.evidence_since_ms),
         served: stored.served,
         costed: stored.costed,
         cost_nano: stored.cost_nano.iter().fold(0, |n, b| n << 8 | u128::from(*b)),
@@ -223,9 +223,8 @@ pub(super) fn flag_of(flag: &FlagState) -> pb::TaskFlag {
 
 /// A flag as read.
 pub(super) fn flag(stored: &pb::TaskFlag) -> Result<FlagState, CodecError> {
-    let name = |n: u64| {
-        u32::try_from(n).map(NameId).map_err(|_| CodecError::Value { field: "looked_at", number: n as i64 })
-    };
+    let name =
+        |n: u64| u32::try_from(n).map(NameId).map_err(|_| CodecError::Value { field: "looked_at", number: n as i64 });
     let looked = fields::groups("looked_at", &stored.looked_at)?.into_iter();
     Ok(FlagState {
         raised: stored.raised.as_ref().map(fields::raised),

@@ -130,7 +130,10 @@ mod tests {
     #[test]
     fn wide_numbers_take_their_shortest_form() {
         let form = |n: i128| (n, wide_of(n).len());
-        assert_eq!([0, 127, 128, -1, -128, -129].map(form), [(0, 0), (127, 1), (128, 2), (-1, 1), (-128, 1), (-129, 2)]);
+        assert_eq!(
+            [0, 127, 128, -1, -128, -129].map(form),
+            [(0, 0), (127, 1), (128, 2), (-1, 1), (-128, 1), (-129, 2)]
+        );
     }
 
     proptest! {

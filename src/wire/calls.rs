@@ -36,10 +36,7 @@ pub fn submit_outcome(service: &Service, request: pb::RecordOutcomeRequest) -> R
 }
 
 /// Takes one outcome of a stream, with the correlation its answer carries.
-pub fn submit_streamed(
-    service: &Service,
-    request: pb::RecordOutcomesRequest,
-) -> (String, Result<Submitted, Refusal>) {
+pub fn submit_streamed(service: &Service, request: pb::RecordOutcomesRequest) -> (String, Result<Submitted, Refusal>) {
     match request::streamed(request) {
         Ok((correlation, outcome)) => (correlation, submit_outcome(service, outcome)),
         Err((correlation, refusal)) => (correlation, Err(refusal)),

@@ -386,7 +386,10 @@ mod tests {
             assert_eq!(f.usd("a", Some(-1.0)), None);
             assert_eq!(f.fraction("b", Some(2.0)), None);
         });
-        assert_eq!(found[0], ("a".into(), "is -1.0; an amount of dollars is finite, 0 or more and at most 1000000".into()));
+        assert_eq!(
+            found[0],
+            ("a".into(), "is -1.0; an amount of dollars is finite, 0 or more and at most 1000000".into())
+        );
         assert_eq!(found[1], ("b".into(), "is 2.0; a fraction is from 0 to 1".into()));
         assert_eq!(violations(|f| drop(f.list("x", vec![String::new(); 64]))).len(), VIOLATIONS_MAX);
     }

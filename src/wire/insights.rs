@@ -5,8 +5,8 @@ use super::reply::{interval, timestamp};
 use crate::domain::flag::FlagStanding;
 use crate::domain::money::NanoUsd;
 use crate::insights::{
-    CostBreakdown, CostRow, Headline, HeadlineChanges, ModelInsights, OverProvisioning, RateEvidence, Report, SelectedBy,
-    SelectionShare, TaskInsights, Window,
+    CostBreakdown, CostRow, Headline, HeadlineChanges, ModelInsights, OverProvisioning, RateEvidence, Report,
+    SelectedBy, SelectionShare, TaskInsights, Window,
 };
 
 impl From<Report> for pb::GetInsightsResponse {
@@ -272,7 +272,7 @@ mod tests {
 
     fn report_of(standing: FlagStanding) -> Report {
         Report {
-            headline: headline_of(NanoUsd(4_700_000_000), 10),
+            headline: headline_of(NanoUsd(5_000_000_000), 10),
             decisions_open: 8,
             unpriced_calls: 9,
             evaluation_cost: NanoUsd(10),
@@ -290,8 +290,8 @@ mod tests {
     #[test]
     fn figures_keep_their_names_and_what_is_missing_stays_absent() {
         let response = pb::GetInsightsResponse::from(report_of(FlagStanding::Flagged));
-        assert_eq!((response.total_cost_usd, response.total_cost_nano_usd), (4.7, 4_700_000_000));
-        assert_eq!(response.cost_per_success, Some(0.47));
+        assert_eq!((response.total_cost_usd, response.total_cost_nano_usd), (5.0, 5_000_000_000));
+        assert_eq!(response.cost_per_success, Some(0.5));
         assert_eq!((response.pricing_coverage, response.cost_per_success_interval), (None, None));
         assert_eq!((response.successful_outcomes, response.failed_calls_count), (10, 2));
         assert_eq!((response.failed_call_cost_nano_usd, response.calls, response.retries), (3, 12, 4));

@@ -57,11 +57,7 @@ impl Refusal {
     #[must_use]
     pub fn invalid(violations: Vec<FieldViolation>) -> Self {
         let first = violations.first().map(|v| format!("{} {}", v.field, v.description)).unwrap_or_default();
-        let message = if violations.len() > 1 {
-            format!("{first}; and {} more", violations.len() - 1)
-        } else {
-            first
-        };
+        let message = if violations.len() > 1 { format!("{first}; and {} more", violations.len() - 1) } else { first };
         Self { violations, ..Self::new(Code::InvalidArgument, message) }
     }
 

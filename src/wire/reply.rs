@@ -142,7 +142,9 @@ fn kind(text: &str) -> Kind {
         "false" => Kind::BoolValue(false),
         // Words such as "nan" or "inf" parse as numbers, but are none in JSON.
         _ => match text.parse::<f64>() {
-            Ok(number) if text.ends_with(|c: char| c.is_ascii_digit()) && number.is_finite() => Kind::NumberValue(number),
+            Ok(number) if text.ends_with(|c: char| c.is_ascii_digit()) && number.is_finite() => {
+                Kind::NumberValue(number)
+            }
             _ => Kind::StringValue(text.to_owned()),
         },
     }

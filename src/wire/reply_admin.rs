@@ -186,9 +186,14 @@ mod tests {
     #[test]
     fn prices_are_exact_decimals() {
         let parse = |text| PicoUsdPerToken::parse_usd_per_mtok(text).unwrap();
-        let rates =
-            Rates { input: parse("2.50"), output: parse("0.000001"), cached_input: Some(parse("0.1")), cache_write: None };
-        let long = Rates { input: parse("1000000"), output: parse("999999.999999"), cached_input: None, cache_write: None };
+        let rates = Rates {
+            input: parse("2.50"),
+            output: parse("0.000001"),
+            cached_input: Some(parse("0.1")),
+            cache_write: None,
+        };
+        let long =
+            Rates { input: parse("1000000"), output: parse("999999.999999"), cached_input: None, cache_write: None };
         let row = Price {
             from: UnixMillis(1_727_827_200_000),
             service_tier: ServiceTier::Batch,

@@ -92,7 +92,7 @@ pub(super) fn outcome(mut request: pb::RecordOutcomeRequest, key: &TokenKey) -> 
         quality: f.quality("quality_score", request.quality_score),
         retry_of: None,
         cost: f.usd("cost_usd", request.cost_usd),
-        service_tier: f.service_tier("usage.service_tier", tier),
+        service_tier: tier.filter(|t| !t.is_empty()).map(|t| f.service_tier("usage.service_tier", Some(t))),
         usage: request.usage.and_then(|u| usage(&mut f, &u)),
         latency_ms: f.millis("latency_ms", request.latency_ms),
         energy_mj: f.energy("energy_joules", request.energy_joules),
@@ -158,13 +158,19 @@ fn address(f: &mut Fields, request: &mut pb::RecordOutcomeRequest) -> Address {
         }
     } else {
         if request.model_served.as_ref().is_some_and(|m| !m.is_empty()) {
-            f.refuse("model_served", "goes with decision_id; for a call routed elsewhere `model` is the one that answered");
+            f.refuse(
+                "model_served",
+                "goes with decision_id; for a call routed elsewhere `model` is the one that answered",
+            );
         }
         match (task.is_empty(), model.is_empty()) {
             (false, false) => {}
             (true, true) if is_tool => {}
             (true, true) => {
-                f.refuse("decision_id", "is required; or task_type with model, or tool alone, for a call routed elsewhere");
+                f.refuse(
+                    "decision_id",
+                    "is required; or task_type with model, or tool alone, for a call routed elsewhere",
+                );
             }
             (false, true) => f.refuse("model", "is required with task_type; leave both out for the call of a tool"),
             (true, false) => f.refuse("task_type", "is required with model; leave both out for the call of a tool"),
@@ -202,7 +208,10 @@ fn usage(f: &mut Fields, usage: &pb::Usage) -> Option<Usage> {
     if input.is_some_and(|input| cached_input > input) {
         f.refuse("usage.cached_input_tokens", "are more than input_tokens, which include them");
     } else if input.is_some_and(|input| cached_input + cache_write > input) {
-        f.refuse("usage.cache_write_tokens", "are, with cached_input_tokens, more than input_tokens, which include both");
+        f.refuse(
+            "usage.cache_write_tokens",
+            "are, with cached_input_tokens, more than input_tokens, which include both",
+        );
     }
     if output.is_some_and(|output| reasoning > output) {
         f.refuse("usage.reasoning_tokens", "are more than output_tokens, which include them");

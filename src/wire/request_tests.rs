@@ -302,7 +302,7 @@ fn an_outcome_comes_out_in_the_domains_terms() {
     assert_eq!((report.cost, report.energy_mj, report.latency_ms), (Some(NanoUsd(0)), Some(1_500), Some(800)));
     assert!(report.evaluation);
     assert_eq!(report.occurred_at, Some(UnixMillis(2_000)));
-    assert_eq!(report.service_tier, ServiceTier::Standard);
+    assert_eq!(report.service_tier, None);
 }
 
 #[test]

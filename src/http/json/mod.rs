@@ -37,7 +37,8 @@ pub(crate) fn pool() -> &'static DescriptorPool {
 
 /// The descriptor of one rpc.
 pub(crate) fn rpc(service: &str, name: &str) -> MethodDescriptor {
-    let found = POOL.get_service_by_name(&format!("{PACKAGE}.{service}")).and_then(|s| s.methods().find(|m| m.name() == name));
+    let found =
+        POOL.get_service_by_name(&format!("{PACKAGE}.{service}")).and_then(|s| s.methods().find(|m| m.name() == name));
     let Some(found) = found else { panic!("INV-HTTP-2: the contract has the rpc {service}.{name}") };
     found
 }

@@ -69,7 +69,8 @@ impl Reader {
         } else if field.is_list() {
             let Value::Array(items) = value else { return self.mismatch(path, "a list", value) };
             let kind = field.kind();
-            let read = items.iter().enumerate().filter_map(|(at, item)| self.one(&kind, item, &format!("{path}[{at}]")));
+            let read =
+                items.iter().enumerate().filter_map(|(at, item)| self.one(&kind, item, &format!("{path}[{at}]")));
             Some(Proto::List(read.collect()))
         } else {
             self.one(&field.kind(), value, path)

@@ -83,7 +83,8 @@ fn enum_values_are_known_by_their_proto_name_only() {
         (r#""FAILURE_REASON_TIMEOUTS""#, "is none of the known values; did you mean `FAILURE_REASON_TIMEOUT`?"),
         ("1", "must be the name of a value, not 1"),
     ] {
-        let faults = taken::<pb::RecordOutcomeRequest>("RecordOutcomeRequest", &format!("{{\"failure_reason\": {value}}}"));
+        let faults =
+            taken::<pb::RecordOutcomeRequest>("RecordOutcomeRequest", &format!("{{\"failure_reason\": {value}}}"));
         assert_eq!(faults.unwrap_err(), [("failure_reason".to_owned(), expected.to_owned())]);
     }
 }
@@ -121,8 +122,16 @@ fn instants_structs_and_maps_have_their_own_form() {
         fields: [
             ("b".to_owned(), any(Of::NumberValue(100.0))),
             ("a".to_owned(), any(Of::NumberValue(0.2))),
-            ("l".to_owned(), any(Of::ListValue(prost_types::ListValue { values: vec![any(Of::NullValue(0)), any(Of::BoolValue(true))] }))),
-            ("s".to_owned(), any(Of::StructValue(Struct { fields: [("k".to_owned(), any(Of::StringValue("v".into())))].into() }))),
+            (
+                "l".to_owned(),
+                any(Of::ListValue(prost_types::ListValue {
+                    values: vec![any(Of::NullValue(0)), any(Of::BoolValue(true))],
+                })),
+            ),
+            (
+                "s".to_owned(),
+                any(Of::StructValue(Struct { fields: [("k".to_owned(), any(Of::StringValue("v".into())))].into() })),
+            ),
         ]
         .into(),
     };
@@ -136,7 +145,10 @@ fn instants_structs_and_maps_have_their_own_form() {
     assert_eq!(json["params"].to_string(), r#"{"a":0.2,"b":100,"l":[null,true],"s":{"k":"v"}}"#);
     assert_eq!(json["expires_at"], "2026-11-22T03:20:08.25Z");
     assert_eq!(json["verdict"], "VERDICT_ALLOW");
-    let filters = pb::Filters { labels: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())].into(), ..Default::default() };
+    let filters = pb::Filters {
+        labels: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())].into(),
+        ..Default::default()
+    };
     assert_eq!(written("Filters", &filters)["labels"].to_string(), r#"{"a":"1","b":"2"}"#);
     let unknown = pb::RecordOutcomeResponse { cost_source: 77, ..Default::default() };
     assert_eq!(written("RecordOutcomeResponse", &unknown)["cost_source"], 77);
@@ -150,7 +162,10 @@ fn requests_use_only_types_that_can_be_read() {
             let mut open = vec![method.input()];
             while let Some(message) = open.pop().filter(|message| WellKnown::of(message).is_none()) {
                 for field in message.fields() {
-                    assert!(!field.is_map() || field.kind().as_message().unwrap().map_entry_key_field().kind() == Kind::String);
+                    assert!(
+                        !field.is_map()
+                            || field.kind().as_message().unwrap().map_entry_key_field().kind() == Kind::String
+                    );
                     match field.kind() {
                         Kind::Message(nested) => open.push(nested),
                         Kind::Bool | Kind::String | Kind::Double | Kind::Uint64 | Kind::Enum(_) => {}

@@ -92,7 +92,9 @@ fn structure(message: &DynamicMessage) -> Value {
 
 /// A `google.protobuf.Value`; whole numbers are written without a fraction.
 fn any(value: &Proto) -> Value {
-    let Some((field, inner)) = value.as_message().and_then(|message| message.fields().next()) else { return Value::Null };
+    let Some((field, inner)) = value.as_message().and_then(|message| message.fields().next()) else {
+        return Value::Null;
+    };
     match (field.name(), inner) {
         ("number_value", Proto::F64(number)) => plain_number(*number),
         ("string_value", Proto::String(text)) => Value::from(text.as_str()),

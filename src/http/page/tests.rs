@@ -27,7 +27,11 @@ fn markup_in_names_is_inert() {
         by_task: vec![pb::TaskInsights {
             name: hostile.into(),
             over_provisioning: Some(pb::OverProvisioning { sentence: hostile.into(), ..Default::default() }),
-            by_model: vec![pb::ModelInsights { model: hostile.into(), candidate: hostile.into(), ..Default::default() }],
+            by_model: vec![pb::ModelInsights {
+                model: hostile.into(),
+                candidate: hostile.into(),
+                ..Default::default()
+            }],
             ..Default::default()
         }],
         ..Default::default()
@@ -67,8 +71,8 @@ fn figures_stand_with_their_intervals_and_reasons() {
     let html = shown(&report);
     for part in [
         "$0.47",
-        "$0.452 – $0.489 with 90 % probability",
-        "+38\u{202f}% against the 24 hours before",
+        "90 % interval $0.452–$0.489",
+        "+38\u{202f}% on the 24 hours before",
         "More model than needed",
         "Use the cheaper one.",
         "95.1–96.8\u{202f}%",

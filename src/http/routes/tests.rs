@@ -20,7 +20,8 @@ impl Asked for Stub {
         operation: &'static Operation,
         request: &'a DynamicMessage,
     ) -> BoxFuture<'a, Result<DynamicMessage, Refusal>> {
-        let text = |field| request.get_field_by_name(field).and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        let text =
+            |field| request.get_field_by_name(field).and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
         let answer = match operation.rpc {
             Rpc::GetPolicy if text("task_type") == "busy" => {
                 Err(Refusal { retry_after_ms: Some(1_200), ..Refusal::new(Code::Unavailable, "busy") })
@@ -125,6 +126,7 @@ async fn bodies_that_cannot_be_taken_are_named() {
     assert_eq!(answer.json()["detail"], "body is not valid JSON: expected value at line 2 column 14");
     let answer = post("/v1/policy?explain=true", r#"{"task_type": "a"}"#).await;
     assert_eq!(answer.problem(), refusal(400, invalid, &["query"]));
+    assert_eq!(ask(Method::POST, "/v1/policy", &[], "").await.problem(), refusal(400, invalid, &["body"]));
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let answer = ask(Method::POST, "/v1/policy", &form, r#"{"task_type": "a"}"#).await;
     assert_eq!(answer.problem(), refusal(415, invalid, &[]));
@@ -139,7 +141,9 @@ async fn bodies_that_cannot_be_taken_are_named() {
 async fn queries_and_paths_become_requests() {
     let good = "/v1/insights?lookback_hours=168&task_type=a%20b&label.team=x&label.team.sub=y&compare_previous=true";
     assert_eq!(fetch(good).await.status, 200);
-    let answer = fetch("/v1/insights?lookback_hours=x&lookback=1&task_type=a&task_type=b&include_cost_breakdown=1&filters=1").await;
+    let answer =
+        fetch("/v1/insights?lookback_hours=x&lookback=1&task_type=a&task_type=b&include_cost_breakdown=1&filters=1")
+            .await;
     let fields = ["lookback_hours", "lookback", "task_type", "include_cost_breakdown", "filters"];
     assert_eq!(answer.problem(), refusal(400, "INVALID_ARGUMENT", &fields));
     let told = &answer.json()["errors"][1]["description"];
@@ -178,8 +182,13 @@ async fn other_hosts_and_other_sites_are_refused() {
 async fn every_answer_is_hardened() {
     for path in ["/", "/v1/status", "/livez", "/nowhere", "/assets/page.css", "/openapi.json"] {
         let headers = fetch(path).await.headers;
-        assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'; style-src 'self'"));
-        assert_eq!((&headers["x-content-type-options"], &headers["referrer-policy"]), (&"nosniff".parse().unwrap(), &"no-referrer".parse().unwrap()));
+        assert!(
+            headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'; style-src 'self'")
+        );
+        assert_eq!(
+            (&headers["x-content-type-options"], &headers["referrer-policy"]),
+            (&"nosniff".parse().unwrap(), &"no-referrer".parse().unwrap())
+        );
         let cached = path.starts_with("/assets");
         assert_eq!(headers["cache-control"], if cached { "public, max-age=3600" } else { "no-store" });
     }
@@ -206,7 +215,9 @@ async fn the_page_and_the_document_are_served() {
 async fn both_protocols_share_a_port() {
     let grpc = Router::new().fallback(async || "grpc");
     let http = Router::new().fallback(async || "http");
-    for (content_type, expected) in [("application/grpc", "grpc"), ("application/grpc+proto", "grpc"), ("application/json", "http")] {
+    for (content_type, expected) in
+        [("application/grpc", "grpc"), ("application/grpc+proto", "grpc"), ("application/json", "http")]
+    {
         let request = http::Request::builder().header("content-type", content_type).body(Body::empty()).unwrap();
         let response = on_one_port(grpc.clone(), http.clone()).oneshot(request).await.unwrap();
         assert_eq!(axum::body::to_bytes(response.into_body(), 99).await.unwrap(), expected);

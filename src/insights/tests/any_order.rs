@@ -24,12 +24,12 @@ struct Story {
 fn decide_all(world: &mut World, many: u64) -> Vec<DecisionRef> {
     let decide = |n: u64| {
         let goal = if n % 5 == 4 { String::new() } else { format!("goal {}", n % 7) };
-        let task = if n % 3 == 0 { "tickets" } else { "summaries" };
+        let task = if n.is_multiple_of(3) { "tickets" } else { "summaries" };
         let request = PolicyRequest {
             goal_id: goal,
             step: ["classify", "search", ""][(n % 3) as usize].to_owned(),
             workflow: ["support", "sales"][(n % 2) as usize].to_owned(),
-            fallback_allowed: n % 4 == 0,
+            fallback_allowed: n.is_multiple_of(4),
             ..asks(task)
         };
         world.now = NOON.plus_ms(n as i64 * MINUTE_MS);

@@ -6,7 +6,7 @@ use crate::domain::flag::FlagStanding;
 use crate::domain::money::NanoUsd;
 use crate::domain::outcome::OutcomeOf;
 use crate::domain::request::PolicyRequest;
-use crate::insights::tests_support::{GPT_4O, MINI, World, asks, came_to, elsewhere, hours_back, used};
+use crate::insights::tests_support::{GPT_4O, MINI, TURBO, World, asks, came_to, elsewhere, hours_back, used};
 use crate::insights::{Filters, OverProvisioning, Query, SelectedBy};
 
 /// Calls of `model` that teach: the router is left only this one, all others being switched off meanwhile. Then a look.
@@ -93,12 +93,17 @@ fn the_evidence_depends_neither_on_filters_nor_on_the_window_but_for_its_dollars
 }
 
 #[test]
-fn without_a_cheaper_model_there_is_nothing_to_compare() {
+fn without_a_cheaper_model_there_is_nothing_to_compare_once_all_were_tried() {
     let mut world = World::new();
     taught(&mut world, MINI, 300, 3);
-    let row = row(&world, 24);
-    assert_eq!((row.standing, row.cheaper_model.as_deref()), (FlagStanding::NotFlagged, None));
-    assert!(row.sentence.ends_with("nothing to change."), "{}", row.sentence);
+    let untried = row(&world, 24);
+    assert_eq!((untried.standing, untried.cheaper_model.as_deref()), (FlagStanding::InsufficientData(200), None));
+    assert!(untried.sentence.contains("nothing is known yet"), "{}", untried.sentence);
+    taught(&mut world, GPT_4O, 1, 0);
+    taught(&mut world, TURBO, 1, 0);
+    let tried = row(&world, 24);
+    assert_eq!((tried.standing, tried.cheaper_model.as_deref()), (FlagStanding::NotFlagged, None));
+    assert!(tried.sentence.ends_with("nothing to change."), "{}", tried.sentence);
 }
 
 #[test]

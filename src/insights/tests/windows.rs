@@ -4,6 +4,7 @@ use super::assert_close;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{Labels, NAMES_MAX};
 use crate::domain::outcome::OutcomeOf;
+use crate::domain::request::PolicyRequest;
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::insights::tests_support::{GPT_4O, MINI, NOON, TURBO, World, asks, came_to, elsewhere, hours_back};
 use crate::insights::{Filters, Query, Report, Resolution};
@@ -130,6 +131,34 @@ fn filters_split_the_whole() {
     }
     assert_eq!((split.by_tool[0].name.as_str(), split.by_tool[0].cost), ("", NanoUsd(10)));
     assert_eq!(whole.by_task.len(), 1, "a tool call has no task type");
+}
+
+#[test]
+fn a_goal_counted_from_its_calls_is_the_goal_counted_from_the_sums() {
+    let mut world = World::new();
+    for goal in ["one", "two"] {
+        // The workflow is the goal's own, so that sums can be asked for it.
+        let request = PolicyRequest { goal_id: goal.to_owned(), workflow: goal.to_owned(), ..asks("tickets") };
+        for i in 0..6 {
+            let decision = world.decide(&request);
+            world.now = world.now.plus_ms(20 * MINUTE_MS);
+            if i != 2 {
+                world.record(&came_to(OutcomeOf::Decision(decision), i > 3, 1_000 + i));
+            }
+        }
+    }
+    let name = |goal: &str| Some(goal.to_owned());
+    let mut query = Query { include_cost_breakdown: true, compare_previous: true, ..hours_back(3) };
+    for goal in ["one", "two"] {
+        query.filters = Filters { goal_id: name(goal), ..Filters::default() };
+        let from_calls = world.report(&query);
+        query.filters = Filters { workflow: name(goal), ..Filters::default() };
+        assert_eq!(from_calls, world.report(&query));
+    }
+    let two = world.report(&query).headline;
+    assert_eq!((two.decisions, two.calls, two.retries), (6, 5, 3));
+    query.filters = Filters { goal_id: name("nobody's"), ..Filters::default() };
+    assert_eq!(world.report(&query).headline.decisions, 0);
 }
 
 #[test]

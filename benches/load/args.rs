@@ -1,0 +1,133 @@
+//! What can be asked of the load generator.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Measures a daemon over loopback, beside a bare gRPC echo in the same run.
+#[derive(Debug, Parser)]
+#[command(name = "load")]
+pub(crate) struct Args {
+    /// What to do; compares if left out.
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+    /// Calls at once.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64, 256], value_parser = at_once)]
+    pub(crate) concurrency: Vec<usize>,
+    /// Seconds a kind of call is measured at each concurrency, over all rounds.
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Rounds; every ratio is the median over them.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Most calls of a kind in one round.
+    #[arg(long, default_value_t = 40_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) calls: u64,
+    /// Kinds to measure beside the echo; all if left out.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) mode: Vec<Mode>,
+    /// Most connections.
+    #[arg(long, global = true, default_value_t = 8, value_parser = at_once)]
+    pub(crate) connections: usize,
+    /// Most minutes for everything.
+    #[arg(long, global = true, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) minutes: u64,
+    /// The daemon to measure; the one built along with this if left out.
+    #[arg(long, global = true)]
+    pub(crate) daemon: Option<PathBuf>,
+    /// Folder for the data directories, on a real disk; the target folder if left out.
+    #[arg(long, global = true)]
+    pub(crate) folder: Option<PathBuf>,
+    /// Passed by cargo.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) bench: bool,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Fills a daemon with calls, then weighs its record, its memory, its start and its report.
+    Fill(Fill),
+    /// The bare echo; started by the load generator itself.
+    #[command(hide = true)]
+    Echo {
+        /// Size of the encoded response.
+        #[arg(long)]
+        response_bytes: usize,
+    },
+}
+
+/// How to fill.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Fill {
+    /// Calls, each decided and settled.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) calls: u64,
+    /// Which requests carry an idempotency key.
+    #[arg(long, value_enum, default_value_t = Keys::None)]
+    pub(crate) keys: Keys,
+    /// Calls at once.
+    #[arg(long, default_value_t = 64, value_parser = at_once)]
+    pub(crate) at_once: usize,
+    /// Leave the data directory in place.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// Which requests carry an idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Keys {
+    /// None: decisions are answered at once, outcomes are known by their decision.
+    None,
+    /// All: decisions are answered once they are on disk.
+    All,
+}
+
+/// Kinds of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// GetPolicy of 10 candidates.
+    Policy10,
+    /// GetPolicy of 50 candidates.
+    Policy50,
+    /// GetPolicy of 10 candidates with an idempotency key: answered once on disk.
+    PolicyKeyed,
+    /// RecordOutcome: answered once on disk.
+    Outcome,
+    /// RecordOutcomes: one stream, each answered once on disk.
+    OutcomeStream,
+    /// The journal alone, in this process: append and wait for the disk.
+    Log,
+}
+
+impl Args {
+    /// The time for everything.
+    pub(crate) fn limit(&self) -> Duration {
+        Duration::from_secs(self.minutes * 60)
+    }
+
+    /// How to fill, when that was asked for.
+    pub(crate) fn fill(&self) -> Option<Fill> {
+        match &self.verb {
+            Some(Verb::Fill(fill)) => Some(fill.clone()),
+            _ => None,
+        }
+    }
+
+    /// The kinds to measure beside the echo, each once.
+    pub(crate) fn modes(&self) -> Vec<Mode> {
+        let wanted = |mode: &Mode| self.mode.is_empty() || self.mode.contains(mode);
+        Mode::value_variants().iter().copied().filter(wanted).collect()
+    }
+}
+
+fn at_once(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| format!("`{text}` is not a whole number"))?;
+    if (1..=1_024).contains(&number) { Ok(number) } else { Err("must lie between 1 and 1024".to_owned()) }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.05..=3_600.0).contains(&number) { Ok(number) } else { Err("must lie between 0.05 and 3600".to_owned()) }
+}
