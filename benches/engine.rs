@@ -14,7 +14,6 @@ use anyhow::anyhow;
 use criterion::{BenchmarkId, Criterion};
 use oddsmaker::config::parse_catalogue;
 use oddsmaker::domain::beta::Beta;
-use oddsmaker::domain::catalog::ServiceTier;
 use oddsmaker::domain::choose::{Contender, choose_with_tolerance};
 use oddsmaker::domain::draw::{decision_rng, draw_beta};
 use oddsmaker::domain::event::Event;
@@ -289,7 +288,7 @@ fn report(answer: &PolicyAnswer, at: UnixMillis, number: u64) -> OutcomeReport {
         retry_of: None,
         cost: None,
         usage: Some(Usage { input: 300, cached_input: 0, cache_write: 0, output: 40, reasoning: 0 }),
-        service_tier: ServiceTier::Standard,
+        service_tier: None,
         latency_ms: Some(800),
         energy_mj: None,
         goal_id: String::new(),

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -17,6 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::config::Server as Limits;
+use crate::http::problem::Problem;
+use crate::wire::Code;
 
 fn ms(duration_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(duration_ms).unwrap_or(0))
@@ -121,7 +123,7 @@ fn shed(request: &Request) -> Response {
     if grpc {
         return tonic::Status::unavailable("the daemon is busy; try again shortly").into_http();
     }
-    let mut response = (StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy; try again shortly\n").into_response();
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
+    let busy =
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "the daemon is busy; try again shortly");
+    Problem { retry_after_ms: Some(1_000), ..busy }.into_response()
 }

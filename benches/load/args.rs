@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Rounds; every ratio is the median over them.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
-    /// Most calls of a kind in one round.
+    /// Most calls to the daemon of a kind in one round.
     #[arg(long, default_value_t = 40_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) calls: u64,
     /// Kinds to measure beside the echo; all if left out.
@@ -97,8 +97,10 @@ pub(crate) enum Mode {
     Outcome,
     /// RecordOutcomes: one stream, each answered once on disk.
     OutcomeStream,
-    /// The journal alone, in this process: append and wait for the disk.
+    /// The journal alone, in this process: append and wait for the disk, each writer a task.
     Log,
+    /// The same, each writer a thread that blocks.
+    LogThreads,
 }
 
 impl Args {

@@ -15,13 +15,16 @@ use tonic::transport::Channel;
 
 use crate::args::{Args, Mode};
 use crate::callers::{DecisionIds, Echo, Log, Outcome, Policy, connect};
-use crate::drive::{Bounds, Measured, closed_loops, histogram, one_stream};
+use crate::drive::{Bounds, Measured, blocking_writers, closed_loops, histogram, one_stream};
 use crate::process::{Process, temporary};
 use crate::table::{Table, digits, digits_or_dash, median};
 use crate::{catalogue, requests};
 
 /// Bytes of an event in the journal measured alone: about what an outcome takes.
 const LOG_EVENT_BYTES: usize = 64;
+
+/// Most events written to it in one loop.
+const LOG_EVENTS_MAX: u64 = 2_000_000;
 
 /// Calls at once while decisions are made that only serve to have ids.
 const PREPARING_AT_ONCE: usize = 64;
@@ -46,7 +49,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
         "p99.9 µs",
         "× echo",
         "p99 × echo's",
-        "× log",
+        "× journal, tasks",
+        "× journal, threads",
         "server processor µs a call",
     ]);
     for at_once in &args.concurrency {
@@ -219,11 +223,20 @@ impl<'a> Bench<'a> {
             Mode::OutcomeStream => one_stream(self.channels[0].clone(), &ids, self.at_once, self.bounds.time).await?,
             Mode::Log => {
                 let callers = (0..self.at_once).map(|_| Log::new(self.journal.clone(), LOG_EVENT_BYTES));
-                closed_loops(callers.collect(), self.bounds).await?
+                closed_loops(callers.collect(), self.log_bounds()).await?
+            }
+            Mode::LogThreads => {
+                let (journal, writers, bounds) = (self.journal.clone(), self.at_once, self.log_bounds());
+                let loops = move || blocking_writers(&journal, writers, &[7; LOG_EVENT_BYTES], bounds);
+                tokio::task::spawn_blocking(loops).await??
             }
         };
         self.rest(&self.daemon).await?;
         row.add(&measured, self.daemon.processor_seconds()? - before)
+    }
+
+    fn log_bounds(&self) -> Bounds {
+        Bounds { calls: LOG_EVENTS_MAX, ..self.bounds }
     }
 
     fn callers<C>(&self, make: impl Fn(Channel) -> C) -> Vec<C> {
@@ -268,15 +281,14 @@ fn open_journal(folder: &Path) -> anyhow::Result<Journal> {
 
 fn print_rows(table: &mut Table, at_once: usize, rows: &[Row]) -> anyhow::Result<()> {
     let echo_p99 = rows.first().context("no rows")?.latency_ns.value_at_quantile(0.99) as f64;
-    let log: Option<&Row> = rows.iter().find(|row| row.mode == Some(Mode::Log));
     for row in rows {
         let micros = |quantile: f64| row.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
         let durable = matches!(row.mode, Some(Mode::PolicyKeyed | Mode::Outcome | Mode::OutcomeStream));
-        let to_log: Vec<f64> = match log {
-            Some(log) if durable => row.rates.iter().zip(&log.rates).map(|(rate, log)| rate / log).collect(),
-            _ => Vec::new(),
+        let to_log = |mode: Mode| {
+            let log = rows.iter().find(|row| row.mode == Some(mode)).filter(|_| durable)?;
+            median(&row.rates.iter().zip(&log.rates).map(|(rate, log)| rate / log).collect::<Vec<f64>>())
         };
-        let served = row.mode != Some(Mode::Log);
+        let served = !matches!(row.mode, Some(Mode::Log | Mode::LogThreads));
         let is_echo = row.mode.is_none();
         table.row(vec![
             name(row.mode).to_owned(),
@@ -287,7 +299,8 @@ fn print_rows(table: &mut Table, at_once: usize, rows: &[Row]) -> anyhow::Result
             digits(micros(0.999)),
             digits_or_dash(if is_echo { Some(1.0) } else { median(&row.to_echo).filter(|_| served) }),
             digits_or_dash(served.then(|| micros(0.99) * 1e3 / echo_p99)),
-            digits_or_dash(median(&to_log)),
+            digits_or_dash(to_log(Mode::Log)),
+            digits_or_dash(to_log(Mode::LogThreads)),
             digits_or_dash(served.then(|| row.processor_seconds * 1e6 / row.calls.max(1) as f64)),
         ]);
     }
@@ -302,6 +315,7 @@ fn name(mode: Option<Mode>) -> &'static str {
         Some(Mode::PolicyKeyed) => "GetPolicy, 10 candidates, durable (key)",
         Some(Mode::Outcome) => "RecordOutcome, durable",
         Some(Mode::OutcomeStream) => "RecordOutcomes, one stream, durable",
-        Some(Mode::Log) => "journal alone",
+        Some(Mode::Log) => "journal alone, tasks",
+        Some(Mode::LogThreads) => "journal alone, threads",
     }
 }

@@ -1,12 +1,15 @@
 //! Closed loops: each caller makes its next call when the one before is answered. So a slow answer delays what would
 //! have come after it, and latencies are those at that number of calls at once, not at a given rate of arrival.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use hdrhistogram::Histogram;
+use oddsmaker::journal::{Journal, JournalError};
 use oddsmaker::wire::pb;
 use oddsmaker::wire::pb::router_service_client::RouterServiceClient;
 use tokio::sync::mpsc;
@@ -91,6 +94,38 @@ pub(crate) async fn closed_loops<C: Caller>(callers: Vec<C>, bounds: Bounds) -> 
         all.extend(done??);
     }
     Measured::new(began.elapsed().as_secs_f64(), &all)
+}
+
+/// Lets threads append to a journal and block until the disk has it, each its next event after the one before.
+///
+/// # Errors
+/// The journal failed.
+pub(crate) fn blocking_writers(
+    journal: &Journal,
+    writers: usize,
+    event: &[u8],
+    bounds: Bounds,
+) -> anyhow::Result<Measured> {
+    let next = AtomicU64::new(0);
+    let began = Instant::now();
+    let write = || {
+        let mut latencies_ns = Vec::new();
+        let mut before = Instant::now();
+        while before.duration_since(began) < bounds.time && next.fetch_add(1, Ordering::Relaxed) < bounds.calls {
+            journal.append(event)?;
+            journal.commit_waiter().wait()?;
+            let after = Instant::now();
+            latencies_ns.push(after.duration_since(before).as_nanos() as u64);
+            before = after;
+        }
+        Ok(latencies_ns)
+    };
+    let all = thread::scope(|scope| {
+        let running: Vec<_> = (0..writers).map(|_| scope.spawn(write)).collect();
+        let ended = running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        ended.collect::<Result<Vec<Vec<u64>>, JournalError>>()
+    })?;
+    Measured::new(began.elapsed().as_secs_f64(), &all.concat())
 }
 
 /// Reports on decisions over one stream, `outstanding` of them on the way at once.

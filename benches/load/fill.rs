@@ -146,17 +146,28 @@ async fn connection(channel: Channel, workers: usize, keyed: bool, progress: Arc
     for _ in 0..workers {
         running.spawn(work(channel.clone(), keyed, progress.clone(), slots.clone(), send.clone()));
     }
+    // The stream ends when the workers have let go of the sending half and all is answered.
     drop(send);
+    running.spawn(acknowledge(channel, receive, progress, slots));
+    while let Some(done) = running.join_next().await {
+        done??; // The first failure ends the others.
+    }
+    Ok(())
+}
+
+/// Sends what the workers report, and counts the answers.
+async fn acknowledge(
+    channel: Channel,
+    outcomes: mpsc::Receiver<pb::RecordOutcomesRequest>,
+    progress: Arc<Progress>,
+    slots: Arc<Semaphore>,
+) -> anyhow::Result<()> {
     let mut client = RouterServiceClient::new(channel);
-    let mut answers = client.record_outcomes(ReceiverStream::new(receive)).await?.into_inner();
-    // Ends when the workers have let go of the sending half and all is answered.
+    let mut answers = client.record_outcomes(ReceiverStream::new(outcomes)).await?.into_inner();
     while let Some(answer) = answers.message().await? {
         correlated(&answer)?;
         slots.add_permits(1);
         progress.acknowledged.fetch_add(1, Ordering::Relaxed);
-    }
-    while let Some(done) = running.join_next().await {
-        done??;
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ pub struct Cli {
     #[command(flatten)]
     pub(super) settings: SettingFlags,
     /// Form of what a verb prints.
-    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t)]
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t, help_heading = "Options")]
     pub(super) format: Format,
     #[command(subcommand)]
     pub(super) verb: Option<Verb>,

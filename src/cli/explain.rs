@@ -12,7 +12,7 @@ use super::listing::{Cell, Column, Listing, print_json};
 use super::models::{now, per_mtok, warn};
 use super::setup;
 use crate::domain::catalog::{Catalog, Model, Price, Rates};
-use crate::domain::money::{NanoUsd, PriceMultiplier};
+use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use crate::domain::pricing::{MatchStep, Usage};
 use crate::domain::time::UnixMillis;
 
@@ -45,7 +45,7 @@ const LIKENESS_MIN: f64 = 0.55;
 /// Prints the explanation.
 ///
 /// # Errors
-/// Bad configuration. An id that nothing matches is an answer, not an error.
+/// Bad configuration; more cached tokens than input. An id that nothing matches is an answer, not an error.
 pub(super) fn run(
     flags: &SettingFlags,
     args: &ExplainArgs,
@@ -56,7 +56,7 @@ pub(super) fn run(
         && parts > input
     {
         let message = format!("{parts} cached and cache-written tokens are more than the {input} input tokens");
-        return Err(Failure::Failed(message));
+        return Err(Failure::Usage(message));
     }
     let loaded = setup::catalogue(&setup::settings(flags)?.settings)?;
     warn(&loaded.warnings);
@@ -217,8 +217,8 @@ fn add_price(fields: &mut Value, price: &Price, input_tokens: u64) {
     fields["price_from"] = day(price.from).into();
     fields["input_usd_per_mtok"] = rates.input.usd_per_mtok().into();
     fields["output_usd_per_mtok"] = rates.output.usd_per_mtok().into();
-    fields["cached_input_usd_per_mtok"] = rates.cached_input.map(|r| r.usd_per_mtok()).into();
-    fields["cache_write_usd_per_mtok"] = rates.cache_write.map(|r| r.usd_per_mtok()).into();
+    fields["cached_input_usd_per_mtok"] = rates.cached_input.map(PicoUsdPerToken::usd_per_mtok).into();
+    fields["cache_write_usd_per_mtok"] = rates.cache_write.map(PicoUsdPerToken::usd_per_mtok).into();
     fields["multiplier"] = price.multiplier.factor().into();
 }
 

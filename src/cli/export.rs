@@ -1,10 +1,30 @@
-//! stub
+//! `export`: the record as JSON Lines, one event a line, every line readable on its own. It only reads, also beside a
+//! running daemon, whose last events may not be safely on disk yet.
+
+use std::io::Write;
+
 use super::args::{ExportArgs, SettingFlags};
 use super::failure::Failure;
 use super::{offline, setup};
-use std::io::Write;
-/// stub
+use crate::domain::names::Names;
+use crate::journal::{JournalReader, export};
+
+/// Prints the events from `--from-seq` on.
+///
+/// # Errors
+/// There is no record, it is damaged, or it no longer reaches back that far.
 pub(super) fn run(flags: &SettingFlags, args: &ExportArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let _data = offline::open(&setup::settings(flags)?.settings.ledger.data_dir)?;
-    Ok(writeln!(out, "{}", args.from_seq)?)
+    let data = offline::open(&setup::settings(flags)?.settings.ledger.data_dir)?;
+    let reader = JournalReader::open(&data.journal).map_err(Failure::failed)?;
+    // Names are given once and used ever after, so that all events are read, whichever are wanted.
+    let mut names = Names::default();
+    for entry in reader.entries() {
+        let entry = entry.map_err(Failure::failed)?;
+        let unreadable = |error| Failure::Failed(format!("event {}: {error}", entry.seq));
+        export::learn(&mut names, &entry.payload).map_err(unreadable)?;
+        if entry.seq >= args.from_seq {
+            writeln!(out, "{}", export::event_json(entry.seq, &entry.payload, &names).map_err(unreadable)?)?;
+        }
+    }
+    Ok(())
 }

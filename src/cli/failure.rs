@@ -3,6 +3,9 @@
 use std::io;
 use std::process::ExitCode;
 
+/// Exit code of wrong usage, as clap has it.
+const WRONG_USAGE: u8 = 2;
+
 /// Exit code of a bad configuration, as in sysexits.h (EX_CONFIG).
 const BAD_CONFIGURATION: u8 = 78;
 
@@ -18,6 +21,9 @@ pub(super) enum Failure {
     /// As [`Failure::BadConfiguration`], already printed.
     #[error("bad configuration")]
     BadConfigurationShown,
+    /// What was typed makes no sense together.
+    #[error("{0}")]
+    Usage(String),
     /// It did not work, and a log line has said why.
     #[error("failed")]
     Logged,
@@ -36,7 +42,7 @@ impl Failure {
     /// Says on standard error what went wrong.
     pub(super) fn report(&self) {
         match self {
-            Self::Failed(why) => eprintln!("error: {why}"),
+            Self::Failed(why) | Self::Usage(why) => eprintln!("error: {why}"),
             Self::BadConfiguration(why) => eprintln!("{why}"),
             Self::BadConfigurationShown | Self::Logged | Self::OutputClosed => {}
         }
@@ -46,6 +52,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Failed(_) | Self::Logged => ExitCode::FAILURE,
+            Self::Usage(_) => ExitCode::from(WRONG_USAGE),
             Self::BadConfiguration(_) | Self::BadConfigurationShown => ExitCode::from(BAD_CONFIGURATION),
             Self::OutputClosed => ExitCode::SUCCESS,
         }

@@ -173,7 +173,8 @@ fn add_breakdown(text: &mut String, name: &str, rows: &[pb::CostRow]) {
         let cells = [format!("  {name}"), count(row.calls), usd(row.cost_usd), count(row.unpriced_calls)];
         listing.push(cells.map(Cell::from).into());
     }
-    if !rows.is_empty() {
+    // One row without a name says nothing the headline has not said.
+    if rows.iter().any(|row| !row.name.is_empty()) {
         *text += &format!("\nCost by {name}\n{}\n", listing.table());
     }
 }

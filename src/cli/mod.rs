@@ -39,8 +39,8 @@ pub use args::Cli;
 use args::{ConfigVerb, ModelsVerb, Verb};
 use failure::Failure;
 
-/// Does what was asked and says how it ended: 0 fine, 1 failed, 78 bad configuration. (2, wrong usage, is said while
-/// the arguments are parsed.)
+/// Does what was asked and says how it ended: 0 fine, 1 failed, 2 wrong usage (most of it is
+/// found while parsing), 78 bad configuration.
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
     let mut out = BufWriter::new(std::io::stdout().lock());

@@ -122,7 +122,7 @@ pub(super) fn check(
     if format == Format::Table {
         return match read {
             Ok(loaded) => say_fine(&loaded, out),
-            Err(error) => Err(setup::bad_catalogue(error)),
+            Err(error) => Err(setup::bad_catalogue(&error)),
         };
     }
     let mut listing = Listing::new(REPORT_COLUMNS);
@@ -135,7 +135,7 @@ pub(super) fn check(
             errors.iter().for_each(|e| listing.push(report_row("error", &e.0)));
             Err(Failure::BadConfigurationShown)
         }
-        Err(unreadable) => return Err(setup::bad_catalogue(unreadable)),
+        Err(unreadable) => return Err(setup::bad_catalogue(&unreadable)),
     };
     listing.print(format, out)?;
     ended

@@ -59,20 +59,29 @@ impl DataDir {
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A copy of all files in `folder` and below.
+    /// An empty folder below the system's temporary one, readable by nobody else.
     ///
     /// # Errors
-    /// It cannot be read, or the temporary folder not written.
-    pub(super) fn copy_of(folder: &Path) -> Result<Self, Failure> {
-        let failed = |error: &dyn std::fmt::Display| {
-            let into = std::env::temp_dir();
-            Failure::Failed(format!("cannot copy {} into {}: {error}", folder.display(), into.display()))
-        };
+    /// It cannot be made.
+    pub(super) fn new() -> Result<Self, Failure> {
         let mut bits = [0; 8];
-        getrandom::fill(&mut bits).map_err(|error| failed(&error))?;
-        let scratch = Self(std::env::temp_dir().join(format!("oddsmaker-verify-{:016x}", u64::from_le_bytes(bits))));
-        create_private(&scratch.0).and_then(|()| copy_below(folder, &scratch.0)).map_err(|error| failed(&error))?;
-        Ok(scratch)
+        getrandom::fill(&mut bits).map_err(|error| Failure::Failed(format!("no random numbers to be had: {error}")))?;
+        let path = std::env::temp_dir().join(format!("oddsmaker-{:016x}", u64::from_le_bytes(bits)));
+        let made = create_private(&path);
+        made.map_err(|error| Failure::Failed(format!("cannot create {}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+
+    /// Copies `folder` with all that is in it to `name`, and returns where that is.
+    ///
+    /// # Errors
+    /// It cannot be read, or the copy not be written.
+    pub(super) fn copy(&self, folder: &Path, name: &str) -> Result<PathBuf, Failure> {
+        let copy = self.0.join(name);
+        create_private(&copy).and_then(|()| copy_below(folder, &copy)).map_err(|error| {
+            Failure::Failed(format!("cannot copy {} to {}: {error}", folder.display(), copy.display()))
+        })?;
+        Ok(copy)
     }
 
     /// Where it is.
@@ -146,10 +155,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("inner")).unwrap();
         fs::write(dir.path().join("inner/file"), "text").unwrap();
-        let copy = Scratch::copy_of(dir.path()).unwrap();
-        let path = copy.path().to_owned();
+        let scratch = Scratch::new().unwrap();
+        let path = scratch.copy(dir.path(), "state").unwrap();
+        assert_eq!(path, scratch.path().join("state"));
         assert_eq!(fs::read_to_string(path.join("inner/file")).unwrap(), "text");
-        drop(copy);
+        drop(scratch);
         assert!(!path.exists());
     }
 }

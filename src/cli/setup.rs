@@ -33,11 +33,11 @@ pub(super) fn settings(flags: &SettingFlags) -> Result<Resolved, Failure> {
 /// # Errors
 /// Bad configuration: it cannot be read, or something is wrong in it.
 pub(super) fn catalogue(settings: &Settings) -> Result<Loaded, Failure> {
-    catalogue_source::load(settings.models.path.as_deref()).map_err(bad_catalogue)
+    catalogue_source::load(settings.models.path.as_deref()).map_err(|error| bad_catalogue(&error))
 }
 
 /// A catalogue that cannot be used, as a failure.
-pub(super) fn bad_catalogue(error: CatalogueError) -> Failure {
+pub(super) fn bad_catalogue(error: &CatalogueError) -> Failure {
     match error {
         CatalogueError::Unreadable { .. } => Failure::BadConfiguration(format!("error: {error}")),
         CatalogueError::Invalid(_) => Failure::BadConfiguration(error.to_string()),

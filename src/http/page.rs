@@ -108,7 +108,7 @@ pub(super) fn or_dash(figure: Option<String>, why: &str) -> Markup {
 }
 
 fn key_figures(report: &pb::GetInsightsResponse, lookback_hours: f64) -> Markup {
-    let changes = report.changes.clone().unwrap_or_default();
+    let changes = report.changes.unwrap_or_default();
     let before = |relative: Option<f64>| {
         html! {
             @if let Some(relative) = relative { p.change { (change(relative)) " on the " (hours(lookback_hours)) " before" } }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use prost_reflect::{EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor};
+use prost_types::source_code_info::Location;
 use serde_json::{Map, Value, json};
 
 use super::json::WellKnown;
@@ -25,7 +26,7 @@ pub(super) enum Direction {
 pub(super) fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     let info = file.file_descriptor_proto().source_code_info.as_ref();
     let location = info.and_then(|info| info.location.iter().find(|location| location.path == path));
-    let text = location.map(|location| location.leading_comments()).unwrap_or_default();
+    let text = location.map(Location::leading_comments).unwrap_or_default();
     let lines: Vec<&str> = text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
     lines.join("\n").trim().to_owned()
 }

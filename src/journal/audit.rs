@@ -1,1 +1,163 @@
-//! placeholder
+//! Money counted a second time, from the facts alone: the last word on every call, added up by the hour. It shares no code
+//! with the fold, so that a mistake in one of them shows as a difference of at least a nano-dollar.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::domain::call::{CallNo, Settled};
+use crate::domain::event::{Body, Event};
+use crate::domain::rollup::Rollups;
+use crate::domain::time::UnixMillis;
+
+/// The last word on one call.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    hour: UnixMillis,
+    cost_nano: Option<u64>,
+}
+
+/// What calls cost, as their facts say.
+#[derive(Clone, Debug, Default)]
+pub struct RawCosts {
+    words: HashMap<CallNo, Word>,
+    problems: Vec<String>,
+}
+
+/// Calls of known cost, and their cost in nano-USD.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    /// Calls of known cost, quality checks included.
+    pub costed: u64,
+    /// What they cost in all, in nano-USD.
+    pub cost_nano: u128,
+}
+
+impl RawCosts {
+    /// Takes one fact in; facts come in order.
+    pub fn add(&mut self, seq: u64, event: &Event) {
+        match &event.body {
+            Body::OutcomeRecorded(recorded) => {
+                let word = Word { hour: recorded.counted_at.hour(), cost_nano: cost(&recorded.settled) };
+                if self.words.insert(recorded.call, word).is_some() {
+                    let call = recorded.call.0;
+                    self.problems.push(format!("event {seq} records a second outcome of call {call}"));
+                }
+            }
+            Body::OutcomeAmended(amended) => match self.words.get_mut(&amended.call) {
+                Some(word) => word.cost_nano = cost(&amended.settled),
+                None => {
+                    let call = amended.call.0;
+                    self.problems.push(format!("event {seq} amends call {call}, which has no outcome before it"));
+                }
+            },
+            _ => {}
+        }
+    }
+
+    /// Everything in all.
+    #[must_use]
+    pub fn total(&self) -> Total {
+        self.by_hour().into_values().fold(Total::default(), |sum, hour| Total {
+            costed: sum.costed + hour.costed,
+            cost_nano: sum.cost_nano + hour.cost_nano,
+        })
+    }
+
+    /// What is wrong with the facts themselves, and every hour whose sums differ from `rollups`.
+    #[must_use]
+    pub fn problems(&self, rollups: &Rollups) -> Vec<String> {
+        let mut problems = self.problems.clone();
+        let mut expected = self.by_hour();
+        for (hour, bucket) in &rollups.hours {
+            let costed: i64 = bucket.values().map(|sum| sum.costed).sum();
+            let cost: i128 = bucket.values().map(|sum| sum.cost).sum();
+            let Total { costed: calls, cost_nano } = expected.remove(hour).unwrap_or_default();
+            if (i128::from(calls), cost_nano as i128) != (i128::from(costed), cost) {
+                problems.push(differs(*hour, calls, cost_nano, costed, cost));
+            }
+        }
+        let missing = expected.into_iter().filter(|(_, total)| total.costed > 0);
+        problems.extend(missing.map(|(hour, total)| differs(hour, total.costed, total.cost_nano, 0, 0)));
+        problems
+    }
+
+    fn by_hour(&self) -> BTreeMap<UnixMillis, Total> {
+        let mut hours: BTreeMap<UnixMillis, Total> = BTreeMap::new();
+        for word in self.words.values() {
+            if let Some(cost_nano) = word.cost_nano {
+                let total = hours.entry(word.hour).or_default();
+                total.costed += 1;
+                total.cost_nano += u128::from(cost_nano);
+            }
+        }
+        hours
+    }
+}
+
+fn cost(settled: &Settled) -> Option<u64> {
+    settled.cost.map(|cost| cost.0)
+}
+
+fn differs(hour: UnixMillis, calls: u64, cost_nano: u128, costed: i64, cost: i128) -> String {
+    let hour = jiff::Timestamp::from_millisecond(hour.0).map_or_else(|_| hour.0.to_string(), |at| at.to_string());
+    format!(
+        "hour {hour}: the facts add up to {cost_nano} nano-USD in {calls} calls of known cost, the sums say {cost} in {costed}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::OutcomeAmended;
+    use crate::domain::money::NanoUsd;
+    use crate::domain::rollup::{RollupKey, Tally};
+    use crate::journal::codec::tests::ordinary;
+
+    fn sums(cost: i128, costed: i64) -> Rollups {
+        let mut rollups = Rollups::default();
+        let tally = Tally { cost, costed, ..Tally::default() };
+        rollups.change(UnixMillis(1_795_000_002_123), RollupKey::default(), &tally, true, |_, _| {});
+        rollups
+    }
+
+    #[test]
+    fn a_nano_dollar_of_difference_shows_and_the_last_word_counts() {
+        let [decided, recorded] = ordinary();
+        let Body::OutcomeRecorded(outcome) = &recorded.body else { panic!("an outcome") };
+        let mut settled = outcome.settled;
+        settled.cost = Some(NanoUsd(900_001));
+        let (by, reason) = (String::new(), String::new());
+        let amended = OutcomeAmended { call: outcome.call, settled, by, reason, key: None };
+        let amended = Event { at: recorded.at, body: Body::OutcomeAmended(Box::new(amended)) };
+
+        let mut raw = RawCosts::default();
+        raw.add(1, &decided);
+        raw.add(2, &recorded);
+        assert_eq!(raw.total(), Total { costed: 1, cost_nano: 701_250 });
+        assert_eq!(raw.problems(&sums(701_250, 1)), Vec::<String>::new());
+        raw.add(3, &amended);
+        assert_eq!(raw.problems(&sums(900_001, 1)), Vec::<String>::new());
+        assert_eq!(
+            raw.problems(&sums(900_000, 1)),
+            [
+                "hour 2026-11-18T11:00:00Z: the facts add up to 900001 nano-USD in 1 calls of known cost, the sums say 900000 in 1"
+            ]
+        );
+        assert_eq!(raw.problems(&Rollups::default()).len(), 1, "an hour without sums is missing");
+        raw.add(4, &recorded);
+        assert_eq!(raw.problems(&sums(701_250, 1)), ["event 4 records a second outcome of call 3298536117895"]);
+    }
+
+    #[test]
+    fn an_amendment_of_nothing_shows() {
+        let [_, recorded] = ordinary();
+        let Body::OutcomeRecorded(outcome) = &recorded.body else { panic!("an outcome") };
+        let (by, reason) = (String::new(), String::new());
+        let amended = OutcomeAmended { call: outcome.call, settled: outcome.settled, by, reason, key: None };
+        let mut raw = RawCosts::default();
+        raw.add(9, &Event { at: recorded.at, body: Body::OutcomeAmended(Box::new(amended)) });
+        assert_eq!(
+            raw.problems(&Rollups::default()),
+            ["event 9 amends call 3298536117895, which has no outcome before it"]
+        );
+    }
+}

@@ -375,4 +375,4 @@ fn look_from(stored: &pb::FlagLooked) -> FlagLook {
 
 #[cfg(test)]
 #[path = "codec_tests.rs"]
-mod tests;
+pub(super) mod tests;

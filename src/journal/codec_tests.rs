@@ -133,13 +133,13 @@ fn decided() -> impl Strategy<Value = Decided> {
         one_of(&ServiceTier::ALL),
         text(),
         option::of(asked()),
-        key(),
+        (key(), any::<u32>()),
     );
     (first, amounts, lists, rest).prop_map(|(first, amounts, lists, rest)| {
         let (number, verdict, place, traits, irreversible, expires_at) = first;
         let (hold, estimate, estimate_source, max_output_tokens) = amounts;
         let (fallbacks, competitors, exclusions) = lists;
-        let (drawn_by, keep, keep_step, service_tier, reason, asked, key) = rest;
+        let (drawn_by, keep, keep_step, service_tier, reason, asked, (key, catalog)) = rest;
         let keep = if keep_step { Some(place.step_key) } else { keep };
         Decided {
             number,
@@ -157,7 +157,7 @@ fn decided() -> impl Strategy<Value = Decided> {
             exclusions,
             drawn_by,
             keep,
-            catalog: 3,
+            catalog,
             service_tier,
             reason,
             asked: asked.map(Box::new),
@@ -244,7 +244,7 @@ proptest! {
 }
 
 /// A decision and its outcome as they are on an ordinary day.
-fn ordinary() -> [Event; 2] {
+pub(in crate::journal) fn ordinary() -> [Event; 2] {
     let at = UnixMillis(1_795_000_000_123);
     let number = CallNo((3 << 40) + 1_234_567);
     let competitor = |candidate, alpha, beta, cost| Competitor {
@@ -333,8 +333,15 @@ fn the_bytes_on_disk_are_pinned() {
         encode(&event, &mut bytes);
         bytes
     });
-    assert_eq!(hex(&bytes[0]), "");
-    assert_eq!(hex(&bytes[1]), "");
+    assert_eq!(
+        hex(&bytes[0]),
+        "0110f6f9b2e5bd683a5e0887adcb80806010011a1f08021005180320073a0c7469636b65742d3834393231418877665544332211\
+         20492880bab70330c0ac800238d08e2a4001488020521805c40e8c01d18e2a04b406b401a1968001066e06c192d6046801a80101"
+    );
+    assert_eq!(
+        hex(&bytes[1]),
+        "01109699b3e5bd6842230887adcb8080604a1a08c2e62a100218012a04b018840230aa0e4900ffeeddccbbaa99"
+    );
     assert!(bytes[0].len() <= 110, "{} bytes a decision", bytes[0].len());
     assert!(bytes[1].len() <= 60, "{} bytes an outcome", bytes[1].len());
 }

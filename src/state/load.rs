@@ -55,7 +55,7 @@ pub(super) fn check(tree: &Tree) -> Result<(), StoreError> {
     let Some(meta) = meta(tree)? else { return Ok(()) };
     let meta_key = Kind::Meta.prefix();
     let (mut records, mut sum) = (0_u64, 0_u128);
-    for item in tree.iter() {
+    for item in tree {
         let (key, value) = item?;
         keys::intact(&key, &value)?;
         if key != meta_key {

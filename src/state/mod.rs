@@ -7,6 +7,7 @@
 //! | `store.rs` | [`SledStore`]: the handle, and what the engine asks of it |
 //! | `checkpoint.rs` | prepare (under the engine's lock), commit (outside it), evict |
 //! | `catch_up.rs` | folding the journal's facts behind the last checkpoint |
+//! | `refold.rs` | the whole journal once more, and its money counted a second time |
 //! | `digest.rs` | one digest of everything folded, wherever it lies |
 //! | `load.rs`, `records.rs`, `tally.rs`, `keys.rs` | records and their bytes |
 //! | `trust.rs`, `quiet.rs`, `error.rs` | whether the file is the one left behind; sled's panics; what can go wrong |
@@ -20,13 +21,18 @@ mod load;
 mod open;
 mod quiet;
 mod records;
+mod refold;
 mod store;
 mod tally;
 mod trust;
+
+#[cfg(test)]
+mod tests;
 
 pub use catch_up::{CatchUpError, CaughtUp, catch_up};
 pub use checkpoint::{Checkpoint, Committed};
 pub use digest::{digest, digest_of_fold, digest_of_state};
 pub use error::StoreError;
 pub use open::{Opened, set_aside};
+pub use refold::{Refold, refold};
 pub use store::SledStore;

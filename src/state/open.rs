@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::StoreError;
 use super::store::{SledStore, Written};
@@ -13,6 +14,14 @@ use crate::domain::state::State;
 
 /// Bytes sled may keep in memory; its default of 1 GB is more than the whole daemon is to use.
 const CACHE_BYTES: u64 = 96 << 20;
+
+/// Bytes in one segment of the file, a quarter of the usual: space is freed a segment at a time, and smaller ones empty
+/// sooner (60,000 calls: 354 bytes a call in place of 385 with 16 calls a page, 301 in place of 385 with 64).
+const SEGMENT_BYTES: usize = 128 << 10;
+
+/// How often, and how far apart, a locked database is tried before it counts as in use: two seconds.
+const RELEASE_TRIES: u32 = 200;
+const RELEASE_WAIT: Duration = Duration::from_millis(10);
 
 /// How many broken states are kept for a look.
 const BROKEN_KEPT: usize = 2;
@@ -45,6 +54,7 @@ impl SledStore {
     pub fn open(dir: &Path) -> Result<Opened, StoreError> {
         let fails = |source| StoreError::Io { dir: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(fails)?;
+        released(dir)?;
         let untouched = trust::untouched(dir)?;
         let why = match attempt(dir, untouched) {
             Ok(opened) => return Ok(opened),
@@ -64,6 +74,7 @@ impl SledStore {
         self.careful(|| self.sync())?;
         let Self { db, dir, .. } = self;
         quiet::catch(|| drop(db)).map_err(StoreError::Broken)?;
+        released(&dir)?;
         trust::note(&dir, Stop::Closed).map_err(|source| StoreError::Io { dir, source })
     }
 }
@@ -94,15 +105,21 @@ pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-fn attempt(dir: &Path, untouched: bool) -> Result<Opened, StoreError> {
-    remove_half_snapshots(dir).map_err(|source| StoreError::Io { dir: dir.to_owned(), source })?;
-    let config = sled::Config::new()
+/// How sled is to hold the state in `dir`.
+pub(super) fn config(dir: &Path) -> sled::Config {
+    sled::Config::new()
         .path(dir)
         .cache_capacity(CACHE_BYTES)
-        // Records are written once and rewritten once or twice: space matters more than the last write a second.
+        .segment_size(SEGMENT_BYTES)
+        // Chosen by its documentation; at 60,000 calls both modes came to the same size and time.
         .mode(sled::Mode::LowSpace)
         // sled's own flusher only logs a failed fsync; every step is synced here instead.
-        .flush_every_ms(None);
+        .flush_every_ms(None)
+}
+
+fn attempt(dir: &Path, untouched: bool) -> Result<Opened, StoreError> {
+    remove_half_snapshots(dir).map_err(|source| StoreError::Io { dir: dir.to_owned(), source })?;
+    let config = config(dir);
     let opened = quiet::catch(|| config.open()).map_err(StoreError::Broken)?;
     let db = opened.map_err(|error| refusal(dir, error))?;
     let read = quiet::catch(|| {
@@ -134,6 +151,23 @@ fn remove_half_snapshots(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Waits until nobody has the database file locked: sled's threads let go of it a moment after its handle is gone.
+fn released(dir: &Path) -> Result<(), StoreError> {
+    let file = match fs::File::open(dir.join("db")) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(StoreError::Io { dir: dir.to_owned(), source }),
+    };
+    for _ in 0..RELEASE_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(()), // Let go of with the file.
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(RELEASE_WAIT),
+            Err(fs::TryLockError::Error(source)) => return Err(StoreError::Io { dir: dir.to_owned(), source }),
+        }
+    }
+    Err(StoreError::InUse(dir.to_owned()))
 }
 
 /// Tells what only the operator can change from damage.

@@ -68,8 +68,10 @@ impl SledStore {
     pub(super) fn careful<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let done = quiet::catch(work).unwrap_or_else(|panic| Err(StoreError::Broken(panic)));
         if let Err(error) = &done {
-            // The first thing that went wrong is the one to report.
-            let _ = self.broken.set(error.to_string());
+            // The first thing that went wrong is the one to report; the next opening checks every record.
+            if self.broken.set(error.to_string()).is_ok() {
+                super::trust::forget(&self.dir);
+            }
         }
         done
     }

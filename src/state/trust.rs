@@ -44,6 +44,12 @@ pub(super) fn note(dir: &Path, stop: Stop) -> io::Result<()> {
     fs::File::open(dir)?.sync_all()
 }
 
+/// Lets the next opening check every record.
+pub(super) fn forget(dir: &Path) {
+    // If even this fails, the disk is gone, and the next opening will say so.
+    let _ = fs::remove_file(dir.join(FILE));
+}
+
 /// A running state is known by its file and the boot of the machine; a closed one by its file, length and time of change.
 fn line(dir: &Path, stop: Stop) -> io::Result<String> {
     let file = fs::metadata(dir.join("db"))?;

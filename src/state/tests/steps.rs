@@ -1,0 +1,176 @@
+//! Storing, evicting and reopening at any point changes nothing.
+
+use super::script::{Script, fresh_seed};
+use crate::domain::event::Event;
+use crate::domain::state::{State, Touched};
+use crate::engine::hydrate::NoStore;
+use crate::journal::codec;
+use crate::state::{CatchUpError, Opened, SledStore, catch_up, digest, digest_of_fold, digest_of_state, refold};
+
+const STEPS: usize = 2_500;
+
+fn seeds() -> Vec<u64> {
+    vec![1, 2, fresh_seed()]
+}
+
+/// The facts of a script that never stores anything.
+pub(super) fn facts(seed: u64, steps: usize) -> Vec<Event> {
+    let mut script = Script::new(seed, State::default());
+    let mut facts = script.start(&NoStore);
+    for _ in 0..steps {
+        facts.extend(script.step(&NoStore));
+    }
+    facts
+}
+
+pub(super) fn numbered(facts: &[Event]) -> impl Iterator<Item = (u64, &Event)> {
+    (1..).zip(facts)
+}
+
+/// The facts as a journal gives them back.
+pub(super) fn entries(facts: &[Event]) -> Vec<Result<(u64, Vec<u8>), String>> {
+    let bytes = |event: &Event| {
+        let mut bytes = Vec::new();
+        codec::encode(event, &mut bytes);
+        bytes
+    };
+    numbered(facts).map(|(seq, event)| Ok((seq, bytes(event)))).collect()
+}
+
+pub(super) fn step(store: &SledStore, state: &mut State) {
+    let checkpoint = store.prepare(state).unwrap();
+    let committed = store.commit(checkpoint).unwrap();
+    store.evict(state, committed);
+}
+
+/// An engine whose cold records are on disk gives the same facts and the same digest as one that keeps everything.
+#[test]
+fn an_engine_over_the_store_answers_as_one_that_keeps_everything_in_memory() {
+    for seed in seeds() {
+        println!("seed {seed}");
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("state");
+        let mut store = SledStore::open(&dir).unwrap().store;
+        let mut plain = Script::new(seed, State::default());
+        let mut stored = Script::new(seed, Opened::blank());
+        let mut steps = Script::new(!seed, State::default());
+        assert_eq!(plain.start(&NoStore), stored.start(&store));
+        let (mut evicted, mut reopened) = (0, 0);
+        for i in 0..STEPS {
+            assert_eq!(plain.step(&NoStore), stored.step(&store), "seed {seed}, step {i}");
+            match steps.below(60) {
+                0..2 => {
+                    step(&store, &mut stored.engine.state);
+                    evicted += plain.engine.state.calls.len() - stored.engine.state.calls.len();
+                }
+                2 if i % 3 == 0 => {
+                    // Between prepare and evict the engine goes on.
+                    let checkpoint = store.prepare(&mut stored.engine.state).unwrap();
+                    assert_eq!(plain.step(&NoStore), stored.step(&store), "seed {seed}, step {i}");
+                    let committed = store.commit(checkpoint).unwrap();
+                    assert_eq!(plain.step(&NoStore), stored.step(&store), "seed {seed}, step {i}");
+                    store.evict(&mut stored.engine.state, committed);
+                }
+                3 if i % 4 == 0 => {
+                    step(&store, &mut stored.engine.state);
+                    if reopened % 2 == 0 {
+                        drop(store)
+                    } else {
+                        store.close().unwrap()
+                    }
+                    let opened = SledStore::open(&dir).unwrap();
+                    assert!(opened.set_aside.is_none(), "{:?}", opened.set_aside);
+                    stored.restart(opened.state.unwrap());
+                    store = opened.store;
+                    assert_eq!(plain.start(&NoStore), stored.start(&store));
+                    reopened += 1;
+                }
+                _ => {}
+            }
+            if i % 500 == 0 {
+                let whole = digest_of_state(&plain.engine.state);
+                assert_eq!(digest(&stored.engine.state, &store).unwrap(), whole, "seed {seed}, step {i}");
+            }
+        }
+        assert_eq!(digest(&stored.engine.state, &store).unwrap(), digest_of_state(&plain.engine.state), "seed {seed}");
+        assert!(evicted > 1_000 && reopened > 1, "the test must do what it says: {evicted} {reopened}");
+        store.check().unwrap();
+    }
+}
+
+/// The journal folded into a store, in pieces and over restarts, is the journal folded in memory.
+#[test]
+fn catching_up_over_restarts_gives_the_digest_of_the_fold() {
+    for seed in seeds() {
+        println!("seed {seed}");
+        let facts = facts(seed, STEPS);
+        let entries = entries(&facts);
+        let whole = digest_of_fold(numbered(&facts));
+        let dir = tempfile::tempdir().unwrap();
+        for until in [0, 1, 700, 701, facts.len()] {
+            let opened = SledStore::open(dir.path()).unwrap();
+            let mut state = opened.state.unwrap_or_else(Opened::blank);
+            let done = catch_up(&mut state, &opened.store, entries[..until].iter().cloned()).unwrap();
+            assert_eq!(done.applied_seq, until as u64);
+            assert_eq!(digest(&state, &opened.store).unwrap(), digest_of_fold(numbered(&facts[..until])));
+        }
+        let opened = SledStore::open(dir.path()).unwrap();
+        let state = opened.state.unwrap();
+        assert_eq!(digest(&state, &opened.store).unwrap(), whole, "seed {seed}");
+        assert!(state.calls.len() < 300, "closed calls stay on disk: {}", state.calls.len());
+        assert!(state.goals.is_empty() && state.keys.is_empty());
+        opened.store.check().unwrap();
+    }
+}
+
+/// Two counts of the money, taken apart, agree over random days; and a refold is the state.
+#[test]
+fn the_money_of_the_facts_is_the_money_of_the_sums() {
+    for seed in seeds() {
+        println!("seed {seed}");
+        let facts = facts(seed, STEPS);
+        let dir = tempfile::tempdir().unwrap();
+        let found = refold(entries(&facts), dir.path()).unwrap();
+        assert_eq!(found.problems, Vec::<String>::new(), "seed {seed}");
+        assert_eq!(found.digest, digest_of_fold(numbered(&facts)), "seed {seed}");
+        assert_eq!(found.events, facts.len() as u64);
+        assert!(found.total.costed > 200 && found.total.cost_nano > 0);
+    }
+}
+
+#[test]
+fn a_gap_or_an_unreadable_fact_stops_the_fold() {
+    let facts = facts(4, 30);
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledStore::open(dir.path()).unwrap().store;
+    let mut entries = entries(&facts);
+    let mut state = Opened::blank();
+    let error = catch_up(&mut state, &store, entries[3..].iter().cloned()).unwrap_err();
+    assert!(matches!(error, CatchUpError::Gap { wanted: 1, found: 4 }), "{error}");
+    entries[5] = Ok((6, vec![9, 9]));
+    let error = catch_up(&mut state, &store, entries.iter().cloned()).unwrap_err();
+    assert!(matches!(error, CatchUpError::Event { seq: 6, .. }), "{error}");
+    entries[5] = Err("damaged".to_owned());
+    let error = catch_up(&mut state, &store, entries).unwrap_err();
+    assert!(matches!(error, CatchUpError::Journal(_)), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "INV-STATE-1")]
+fn a_state_that_does_not_track_what_it_touches_is_not_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledStore::open(dir.path()).unwrap().store;
+    let _ = store.prepare(&mut State::default());
+}
+
+/// The digest sees every part: leaving the last fact out always shows.
+#[test]
+fn the_digest_tells_every_fact() {
+    let facts = facts(5, 400);
+    let mut state = State { touched: Some(Touched::default()), ..State::default() };
+    let mut seen = std::collections::HashSet::new();
+    for (seq, event) in numbered(&facts) {
+        crate::engine::apply(&mut state, seq, event);
+        assert!(seen.insert(digest_of_state(&state)), "event {seq} changes nothing: {event:?}");
+    }
+}

@@ -1,0 +1,21 @@
+//! The end-to-end suite: it drives the built program over real gRPC and HTTP, kills it, damages its files, and folds
+//! random stories through the engine. It knows the public contract and the layout of a data directory, nothing else.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
+
+mod bad_input;
+mod calls;
+mod catalogues;
+mod corrupt;
+mod crash;
+mod harness;
+mod health_reflection;
+mod http;
+mod http_client;
+mod learning;
+mod outcomes;
+mod persistence;
+mod properties;
+mod routing;
+mod scenario;
+#[expect(dead_code, reason = "the benches use more of it")]
+mod seed_world;

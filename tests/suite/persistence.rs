@@ -1,0 +1,167 @@
+//! What is acknowledged stays: over a stop, a start, and between versions of the truth. Nothing that must not be kept is.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use oddsmaker::wire::pb;
+use tonic::Code;
+
+use super::calls::{ask, costing, decide, elsewhere, in_goal, insights, outcome, priced, record, refused};
+use super::catalogues;
+use super::harness::{Home, files};
+
+/// The report without the window it was asked for.
+fn figures(report: pb::GetInsightsResponse) -> pb::GetInsightsResponse {
+    pb::GetInsightsResponse { window: None, ..report }
+}
+
+#[tokio::test]
+async fn a_stop_and_a_start_change_no_figure_and_forget_no_key() {
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    let keyed =
+        || pb::GetPolicyRequest { idempotency_key: Some("decision".into()), ..in_goal("triage", "t1", "classify") };
+    let (first, first_id) = decide(&mut router, keyed()).await;
+    let (_, second_id) = decide(&mut router, in_goal("triage", "t1", "classify")).await;
+    record(&mut router, costing(&first_id, false, 0.01)).await;
+    let foreign =
+        || pb::RecordOutcomeRequest { idempotency_key: Some("call".into()), ..elsewhere("haiku", "gpt-4o", true) };
+    record(&mut router, foreign()).await;
+    let before = figures(insights(&mut daemon.insights().await).await);
+    let (status, said) = daemon.stop().await;
+    assert!(status.success(), "a stop that was asked for is no failure: {said}");
+
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    assert_eq!(figures(insights(&mut daemon.insights().await).await), before);
+    assert_eq!(decide(&mut router, keyed()).await.0, first, "the first answer again");
+    assert!(record(&mut router, costing(&first_id, false, 0.01)).await.duplicate);
+    assert!(record(&mut router, foreign()).await.duplicate);
+    assert_eq!(refused(router.record_outcome(costing(&first_id, true, 0.01)).await).0, Code::AlreadyExists);
+    record(&mut router, costing(&second_id, true, 0.01)).await;
+    let report = insights(&mut daemon.insights().await).await;
+    assert_eq!((report.retries, report.decisions_open), (1, 0), "it follows a failure of before the stop");
+    let late = pb::AmendOutcomeRequest {
+        decision_id: Some(first_id),
+        success: Some(true),
+        reason: "the customer says it was right".into(),
+        ..Default::default()
+    };
+    router.amend_outcome(late).await.unwrap();
+    let report = insights(&mut daemon.insights().await).await;
+    assert_eq!((report.retries, report.failed_calls_count, report.successful_outcomes), (0, 0, 3));
+    daemon.stop().await;
+    let verified = home.run("verify");
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+#[tokio::test]
+async fn a_user_is_never_kept_in_clear() {
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    let canary = "canary-4711@example.org";
+    let labels = || [("user".to_owned(), canary.to_owned()), ("team".to_owned(), "visible-team".to_owned())].into();
+    let (_, id) = decide(&mut router, pb::GetPolicyRequest { labels: labels(), ..ask("single") }).await;
+    record(&mut router, pb::RecordOutcomeRequest { labels: labels(), ..priced(&id, true) }).await;
+    record(&mut router, pb::RecordOutcomeRequest { labels: labels(), ..elsewhere("single", "gpt-4o", true) }).await;
+    let filters = pb::Filters { labels: [("user".to_owned(), canary.to_owned())].into(), ..Default::default() };
+    let request = pb::GetInsightsRequest { lookback_hours: 1.0, filters: Some(filters), ..Default::default() };
+    let report = super::calls::report(&mut daemon.insights().await, request).await;
+    assert_eq!(report.calls, 2, "it can still be asked for");
+    let (_, said) = daemon.stop().await;
+    assert!(!said.contains(canary));
+    let holds = |text: &str| {
+        let found = |bytes: Vec<u8>| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+        files(&home.data()).into_iter().any(|path| found(fs::read(path).unwrap()))
+    };
+    assert!(holds("visible-team"), "the search finds what is there");
+    assert!(!holds(canary) && !holds("canary-4711"));
+    let exported = home.run("export");
+    assert!(exported.status.success() && !String::from_utf8_lossy(&exported.stdout).contains("canary-4711"));
+}
+
+#[tokio::test]
+async fn the_record_exports_as_one_json_object_a_line() {
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    for number in 0..20 {
+        let (_, id) = decide(&mut router, in_goal("triage", &format!("t{number}"), "classify")).await;
+        record(&mut router, priced(&id, number % 3 != 0)).await;
+    }
+    let beside = home.run("export");
+    assert!(beside.status.success(), "it reads beside a running daemon: {beside:?}");
+    daemon.stop().await;
+    let exported = home.run("export");
+    let text = String::from_utf8(exported.stdout).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seqs: Vec<u64> = lines.iter().map(|line| line["seq"].as_u64().expect("a number")).collect();
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "contiguous from the first");
+    assert_eq!(text.matches("\"outcome_recorded\"").count(), 20);
+    assert!(text.contains("classify") && text.contains("triage"), "a line is readable on its own");
+}
+
+#[tokio::test]
+async fn told_to_stop_under_load_it_finishes_what_it_acknowledged() {
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start();
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let mut callers = Vec::new();
+    for caller in 0..8 {
+        let (mut router, acknowledged) = (daemon.router().await, acknowledged.clone());
+        callers.push(tokio::spawn(async move {
+            for number in 0.. {
+                let key = Some(format!("{caller}-{number}"));
+                let request = pb::RecordOutcomeRequest { idempotency_key: key, ..elsewhere("single", "gpt-4o", true) };
+                match router.record_outcome(request).await {
+                    Ok(_) => acknowledged.fetch_add(1, Ordering::SeqCst),
+                    Err(status) => return status.code(),
+                };
+            }
+            Code::Ok
+        }));
+    }
+    while acknowledged.load(Ordering::SeqCst) < 100 {
+        tokio::task::yield_now().await;
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let (status, said) = daemon.stop().await;
+    assert!(status.success(), "{said}");
+    for caller in callers {
+        let code = caller.await.unwrap();
+        assert!(matches!(code, Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Internal), "{code:?}");
+    }
+    let daemon = home.start();
+    let report = insights(&mut daemon.insights().await).await;
+    let acknowledged = acknowledged.load(Ordering::SeqCst);
+    let stored = report.successful_outcomes;
+    assert!((acknowledged..=acknowledged + 8).contains(&stored), "{acknowledged} acknowledged, {stored} stored");
+    drop(daemon);
+    assert!(home.run("verify").status.success());
+}
+
+#[tokio::test]
+async fn a_decision_survives_as_its_id_even_before_it_is_on_disk() {
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    let (_, warm) = decide(&mut router, ask("single")).await;
+    record(&mut router, outcome(&warm, true)).await;
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(decide(&mut router, ask("single")).await.1);
+    }
+    daemon.kill();
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    for id in &ids {
+        assert!(!record(&mut router, priced(id, true)).await.duplicate);
+    }
+    assert!(record(&mut router, priced(&ids[0], true)).await.duplicate);
+    let report = insights(&mut daemon.insights().await).await;
+    assert_eq!((report.successful_outcomes, report.decisions, report.decisions_open), (21, 21, 0));
+    assert_eq!(report.total_cost_nano_usd, 20 * 2_100_000);
+}
