@@ -56,6 +56,9 @@ async fn main() {
     pinned(&daemon, &channel, seed, &mut verdict).await;
     escalation(&channel, seed, &mut verdict).await;
     ceiling(&channel, seed, &mut verdict).await;
+    // An exit runs no destructors: the daemon and its folder must go first.
+    drop(daemon);
+    drop(home);
     std::process::exit(i32::from(!verdict.all_well));
 }
 

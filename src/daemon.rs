@@ -21,7 +21,7 @@ use crate::domain::token::TokenKey;
 use crate::engine::{Engine, hydrate};
 use crate::journal::{Journal, JournalOptions, JournalReader, OpenReport, codec};
 use crate::service::{About, CatalogRead, Clock as _, Parts, Service};
-use crate::state::{self, Opened, SledStore};
+use crate::state::{self, CatchUpError, Opened, SledStore};
 
 /// Version of the layout of a data directory. A newer one is never touched.
 pub const FORMAT: u32 = 1;
@@ -95,13 +95,21 @@ fn open(
 ) -> anyhow::Result<(Arc<Service>, Ready)> {
     let data_dir = &settings.ledger.data_dir;
     prepare(data_dir)?;
-    let options = JournalOptions { segment_bytes: settings.ledger.segment_bytes, ..JournalOptions::default() };
+    let (usual, segment_bytes) = (JournalOptions::default(), settings.ledger.segment_bytes);
+    let headroom_bytes = usual.headroom_bytes.min(segment_bytes / 4);
+    let options = JournalOptions { segment_bytes, headroom_bytes, ..usual };
     let (journal, report) = Journal::open(&data_dir.join("journal"), options)?;
     let (token_key, root_seed) = keys(data_dir)?;
     let reader = JournalReader::open(&data_dir.join("journal"))?;
-    let (store, mut state, rebuilt) = open_state(data_dir, &report)?;
-    let entries = reader.read_from(state.applied_seq + 1)?.map(|e| e.map(|e| (e.seq, e.payload)));
-    let folded = state::catch_up(&mut state, &store, entries)?.folded;
+    let (store, state, rebuilt, folded) = match caught_up(data_dir, &report, &reader) {
+        // A record found broken on the way marks the store; opened again, it is checked whole and set aside.
+        Err(CatchUpError::Store(_)) => caught_up(data_dir, &report, &reader),
+        first => first,
+    }
+    .map_err(|error| match error {
+        CatchUpError::Journal(error) => error,
+        other => anyhow::anyhow!("{other}"),
+    })?;
     if state.applied_seq != report.last_seq {
         bail!("the record ends at event {}, but could be folded only up to {}", report.last_seq, state.applied_seq);
     }
@@ -156,6 +164,21 @@ fn open_state(data_dir: &Path, report: &OpenReport) -> anyhow::Result<(SledStore
     }
     let rebuilt = opened.state.is_none() && report.last_seq > 0;
     Ok((opened.store, opened.state.unwrap_or_else(Opened::blank), rebuilt))
+}
+
+type CaughtUp = (SledStore, State, bool, u64);
+
+/// The state up to the end of the record, whether it was built anew, and how many facts were folded.
+fn caught_up(
+    data_dir: &Path,
+    report: &OpenReport,
+    reader: &JournalReader,
+) -> Result<CaughtUp, CatchUpError<anyhow::Error>> {
+    let (store, mut state, rebuilt) = open_state(data_dir, report).map_err(CatchUpError::Journal)?;
+    let entries = reader.read_from(state.applied_seq + 1).map_err(|e| CatchUpError::Journal(e.into()))?;
+    let entries = entries.map(|e| e.map(|e| (e.seq, e.payload)).map_err(anyhow::Error::from));
+    let folded = state::catch_up(&mut state, &store, entries)?.folded;
+    Ok((store, state, rebuilt, folded))
 }
 
 /// Writes the facts of a start, durably.
@@ -243,6 +266,8 @@ async fn serve(
     on_ready: impl FnOnce(),
 ) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(None::<Option<String>>);
+    // Whatever ends this function ends maintenance too, or the process would hang.
+    let _guard = StopOnDrop(stop.clone());
     let address = listener.local_addr()?;
     let edges = crate::edges::router(service.clone(), &settings.server, address);
     let maintenance = maintain(service.clone(), settings.ledger.checkpoint_interval_ms, stop.clone());
@@ -266,6 +291,15 @@ async fn serve(
     match failure {
         Some(why) => bail!("stopped because the record can no longer be written: {why}"),
         None => Ok(()),
+    }
+}
+
+/// Tells maintenance to end.
+struct StopOnDrop(watch::Sender<Option<Option<String>>>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|s| s.is_none().then(|| *s = Some(None)).is_some());
     }
 }
 

@@ -22,8 +22,11 @@ pub(super) fn for_people(log: &Log) -> bool {
 /// # Errors
 /// There is a logger already.
 pub(super) fn start(log: &Log) -> Result<(), TryInitError> {
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter(log.level))).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter(log.level)))
+        // A log that nobody reads must not hurt: reporting that would write to the same closed pipe, and panic.
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr);
     if for_people(log) {
         let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         builder.with_ansi(colour).with_target(false).finish().try_init()

@@ -21,7 +21,7 @@ pub(super) fn headline(window: Window, tally: &Tally) -> Headline {
         cost_per_success: cost_per_success(tally),
         cost_per_success_interval: cost_per_success_interval(tally),
         unverdicted_calls: unverdicted(tally),
-        decisions: count(tally.decisions),
+        decisions: count(tally.decisions - tally.decisions_voided),
         decisions_without_outcome: count(tally.decisions_expired),
         pricing_coverage: pricing_coverage(tally),
     }

@@ -352,17 +352,17 @@ impl Service {
         recorded: &Recorded,
         now: UnixMillis,
     ) -> Result<(OutcomeReply, Synced), ServiceError> {
-        let engine = &mut *engine;
-        self.write(engine, &recorded.events)?;
+        self.write(&mut engine, &recorded.events)?;
         let call = hydrate::call(&mut engine.state, &self.store, recorded.call);
         let call = call.cloned().ok_or_else(|| ServiceError::Internal("a settled call is not at hand".to_owned()))?;
         if !recorded.duplicate && call.reward_micro().is_some() {
             let look = engine.look_at_flag(call.task, now);
-            self.write(engine, look.as_slice())?;
+            self.write(&mut engine, look.as_slice())?;
         }
         // A duplicate waits too: what it repeats may not be on disk yet.
         let synced = Synced(Some(self.journal.commit_waiter()));
-        let posterior = posterior_of(engine, &call);
+        let posterior = posterior_of(&engine, &call);
+        drop(engine);
         let settled = call.settled().ok_or_else(|| ServiceError::Internal("the call has no outcome".to_owned()))?;
         let posterior =
             posterior.map(|p| PosteriorReply { posterior: p, interval: BetaGrid::new(p).interval(INTERVAL_LEVEL) });

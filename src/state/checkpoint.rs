@@ -29,7 +29,7 @@ const SWEEP_FROM: usize = 10_000;
 pub struct Checkpoint {
     meta: pb::Meta,
     writes: Writes,
-    closed: BTreeMap<u64, Vec<pb::Call>>,
+    pages: BTreeMap<u64, Vec<pb::Call>>,
     minutes_dropped: Vec<UnixMillis>,
     written: Written,
     cold: Committed,
@@ -68,7 +68,7 @@ impl SledStore {
         let mut checkpoint = Checkpoint {
             meta: load::meta_of(state),
             writes: Writes::new(),
-            closed: BTreeMap::new(),
+            pages: BTreeMap::new(),
             minutes_dropped,
             written: self.written().clone(),
             cold: Committed::default(),
@@ -139,11 +139,16 @@ impl SledStore {
     }
 
     fn write(&self, checkpoint: Checkpoint) -> Result<Committed, StoreError> {
-        let Checkpoint { mut meta, mut writes, closed, minutes_dropped, mut written, cold } = checkpoint;
-        for (page, calls) in closed {
+        let Checkpoint { mut meta, mut writes, pages, minutes_dropped, mut written, cold } = checkpoint;
+        for (page, calls) in pages {
             let key = keys::page(page);
             let merged = merge(self.get(&key)?.unwrap_or_default(), calls);
+            let open = merged.calls.iter().any(|call| call.open_after_ms.is_some());
             writes.insert(key.clone(), Some(keys::seal(&key, &merged)));
+            // A start finds the open decisions by these marks, one for a page that holds any.
+            let mark = keys::open_page(page);
+            let sealed = open.then(|| keys::seal(&mark, &pb::CallPage::default()));
+            writes.insert(mark, sealed);
         }
         for minute in minutes_dropped {
             for key in self.db.scan_prefix(keys::bucket(Grain::Minute, minute)).keys() {
@@ -196,16 +201,10 @@ impl Checkpoint {
         for &number in &touched.calls {
             let Some(call) = state.calls.get(&number) else { continue };
             let mut stored = records::call_of(call);
-            if matches!(call.stage, Stage::Open(_)) {
-                self.put(keys::open_call(number), &stored);
-                self.written.open.insert(number);
-                continue;
-            }
             stored.slot = slot_of(number);
-            self.closed.entry(number.0 >> SLOT_BITS).or_default().push(stored);
-            self.cold.calls.push(number);
-            if self.written.open.remove(&number) {
-                self.remove(keys::open_call(number));
+            self.pages.entry(number.0 >> SLOT_BITS).or_default().push(stored);
+            if !matches!(call.stage, Stage::Open(_)) {
+                self.cold.calls.push(number);
             }
         }
     }

@@ -4,7 +4,6 @@
 use prost::Message;
 
 use super::error::StoreError;
-use crate::domain::call::CallNo;
 use crate::domain::names::{LabelsId, NameId};
 use crate::domain::rollup::{Grain, RollupKey};
 use crate::domain::time::UnixMillis;
@@ -29,7 +28,7 @@ pub(super) enum Kind {
     ModelStates = b's',
     Hour = b'h',
     Minute = b'i',
-    OpenCall = b'o',
+    OpenPage = b'o',
     Page = b'p',
     Goal = b'g',
     Key = b'k',
@@ -54,12 +53,12 @@ impl Kind {
 /// Bytes in front of what identifies a record within its kind.
 pub(super) const PREFIX: usize = 5;
 
-/// Key of an open call.
-pub(super) fn open_call(number: CallNo) -> Vec<u8> {
-    Kind::OpenCall.key(&[&number.0.to_be_bytes()])
+/// Key of the mark of a page that holds open decisions.
+pub(super) fn open_page(page: u64) -> Vec<u8> {
+    Kind::OpenPage.key(&[&page.to_be_bytes()])
 }
 
-/// Key of a page of closed calls.
+/// Key of a page of calls.
 pub(super) fn page(page: u64) -> Vec<u8> {
     Kind::Page.key(&[&page.to_be_bytes()])
 }

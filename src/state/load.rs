@@ -7,7 +7,7 @@ use prost::Message;
 use sled::Tree;
 
 use super::error::StoreError;
-use super::keys::{self, Kind, Rest};
+use super::keys::{self, Kind, Rest, SLOT_BITS};
 use super::store::Written;
 use super::{records, tally};
 use crate::domain::call::{CallNo, Stage};
@@ -89,7 +89,7 @@ pub(super) fn load(tree: &Tree) -> Result<Option<(State, Written)>, StoreError> 
     tasks(tree, &mut state)?;
     state.rollups.hours = sums(tree, Kind::Hour)?;
     state.rollups.minutes = sums(tree, Kind::Minute)?;
-    open_calls(tree, &mut state, &mut written)?;
+    open_calls(tree, &mut state)?;
     Ok(Some((state, written)))
 }
 
@@ -146,16 +146,21 @@ fn sums(tree: &Tree, kind: Kind) -> Result<BTreeMap<UnixMillis, Bucket>, StoreEr
     Ok(buckets)
 }
 
-fn open_calls(tree: &Tree, state: &mut State, written: &mut Written) -> Result<(), StoreError> {
-    each(tree, Kind::OpenCall, |mut key, stored: pb::Call| {
-        let number = CallNo(key.u64()?);
-        let call = records::call(number, stored)?;
-        let Stage::Open(until) = call.stage else {
-            return Err(StoreError::broken(format!("call {} is not open", number.0)));
-        };
-        state.open.insert((until, number));
-        state.calls.insert(number, call);
-        written.open.insert(number);
+/// The open decisions, from the pages that are marked as holding some.
+fn open_calls(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
+    each(tree, Kind::OpenPage, |mut mark, _: pb::CallPage| {
+        let page = mark.u64()?;
+        let key = keys::page(page);
+        let value = tree.get(&key)?.ok_or_else(|| StoreError::broken("a page with open decisions is missing"))?;
+        let stored: pb::CallPage = keys::unseal(&key, &value)?;
+        for call in stored.calls {
+            let number = CallNo(page << SLOT_BITS | u64::from(call.slot));
+            let call = records::call(number, call)?;
+            if let Stage::Open(until) = call.stage {
+                state.open.insert((until, number));
+                state.calls.insert(number, call);
+            }
+        }
         Ok(())
     })
 }

@@ -1,7 +1,6 @@
 //! The handle of the stored state, and the port through which the engine asks for records that are not at hand. It knows
 //! nothing of files (see `open.rs`) and writes nothing (see `checkpoint.rs`).
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -23,8 +22,6 @@ pub(super) struct Written {
     pub names: [usize; 5],
     /// Sets of labels.
     pub labels: usize,
-    /// Calls stored as open.
-    pub open: HashSet<CallNo>,
     /// Records, the one that says so left out.
     pub records: u64,
     /// Sum of their shares.

@@ -205,6 +205,21 @@ impl Drop for Daemon {
     }
 }
 
+/// Starts a daemon, stops reading its log once it answers, asks it to stop, and returns how it ended.
+pub(crate) fn stop_with_a_log_nobody_reads(mut command: Command) -> Option<ExitStatus> {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while told_address(&line).is_none() {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it told no address");
+    }
+    drop(log);
+    let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+    assert!(asked.success());
+    ended(&mut child)
+}
+
 /// A daemon that is still opening its files; it is killed when dropped.
 pub(crate) struct Starting {
     child: Child,

@@ -5,6 +5,7 @@
 mod bad_input;
 mod calls;
 mod catalogues;
+mod cli;
 mod corrupt;
 mod crash;
 mod harness;
@@ -19,3 +20,4 @@ mod routing;
 mod scenario;
 #[expect(dead_code, reason = "the benches use more of it")]
 mod seed_world;
+mod story;

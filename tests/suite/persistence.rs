@@ -9,7 +9,7 @@ use tonic::Code;
 
 use super::calls::{ask, costing, decide, elsewhere, in_goal, insights, outcome, priced, record, refused};
 use super::catalogues;
-use super::harness::{Home, files};
+use super::harness::{Home, files, stop_with_a_log_nobody_reads};
 
 /// The report without the window it was asked for.
 fn figures(report: pb::GetInsightsResponse) -> pb::GetInsightsResponse {
@@ -141,6 +141,13 @@ async fn told_to_stop_under_load_it_finishes_what_it_acknowledged() {
     assert!((acknowledged..=acknowledged + 8).contains(&stored), "{acknowledged} acknowledged, {stored} stored");
     drop(daemon);
     assert!(home.run("verify").status.success());
+}
+
+#[test]
+fn a_log_nobody_reads_holds_up_no_stop() {
+    let home = Home::new(&catalogues::usual());
+    let status = stop_with_a_log_nobody_reads(home.serve()).expect("it stops when told to");
+    assert!(status.success(), "{status}");
 }
 
 #[tokio::test]
