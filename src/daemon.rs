@@ -67,7 +67,7 @@ pub struct Ready {
 /// What kept it from starting or from stopping in order.
 pub fn run(
     settings: &Settings,
-    catalogue: LoadedCatalog,
+    catalogue: &LoadedCatalog,
     reload: impl Fn() -> CatalogRead + Send + Sync + 'static,
     on_ready: impl FnOnce(&Ready),
 ) -> anyhow::Result<()> {
@@ -76,7 +76,7 @@ pub fn run(
         .block_on(TcpListener::bind(settings.server.listen))
         .with_context(|| format!("cannot listen on {}", settings.server.listen))?;
     let address = listener.local_addr()?;
-    let (service, ready) = open(settings, &catalogue, Box::new(reload), address)?;
+    let (service, ready) = open(settings, catalogue, Box::new(reload), address)?;
     let result = runtime.block_on(serve(settings, &service, listener, || on_ready(&ready)));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result?;

@@ -22,7 +22,7 @@ pub(super) fn run(flags: &SettingFlags) -> Result<(), Failure> {
     let path = settings.models.path.clone();
     let reload = move || reread(path.as_deref());
     let loaded = LoadedCatalog { catalog: catalog.clone(), text, origin: from };
-    let ended = daemon::run(&settings, loaded, reload, |ready| banner::show(ready, &catalog, people));
+    let ended = daemon::run(&settings, &loaded, reload, |ready| banner::show(ready, &catalog, people));
     ended.map_err(|error| if people { Failure::failed(error) } else { logged(&error) })
 }
 

@@ -97,13 +97,13 @@ impl MatchRule {
     /// Whether every part given holds for `id`; a rule without parts matches nothing.
     #[must_use]
     pub fn matches(&self, id: &str) -> bool {
-        let parts: [(&Option<String>, fn(&str, &str) -> bool); 4] = [
-            (&self.equals, |id, p| id == p),
-            (&self.starts_with, |id, p| id.starts_with(p)),
-            (&self.ends_with, |id, p| id.ends_with(p)),
-            (&self.contains, |id, p| id.contains(p)),
+        let parts = [
+            self.equals.as_deref().map(|part| id == part),
+            self.starts_with.as_deref().map(|part| id.starts_with(part)),
+            self.ends_with.as_deref().map(|part| id.ends_with(part)),
+            self.contains.as_deref().map(|part| id.contains(part)),
         ];
-        let mut given = parts.iter().filter_map(|(part, holds)| part.as_deref().map(|p| holds(id, p))).peekable();
+        let mut given = parts.into_iter().flatten().peekable();
         given.peek().is_some() && given.all(|holds| holds)
     }
 }

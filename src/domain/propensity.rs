@@ -457,7 +457,7 @@ mod tests {
         // tolerance) and ties at 1 (8). The draws and the finer cells cover them.
         for (setting, arms) in settings().into_iter().enumerate() {
             for tolerance in [0.0, 0.01] {
-                if setting < 4 || setting > 8 || (setting == 6 || setting == 7) && tolerance == 0.0 {
+                if !(4..=8).contains(&setting) || (setting == 6 || setting == 7) && tolerance == 0.0 {
                     let what = format!("setting {setting}, ε {tolerance}");
                     assert_close(&propensities(&arms, tolerance), &as_written(&arms, tolerance), 1e-4, &what);
                 }

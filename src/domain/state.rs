@@ -140,9 +140,9 @@ impl State {
         if call.task != NameId::NONE && call.candidate != NameId::NONE {
             let cell = self.tasks.entry(call.task).or_default().cells.entry(call.candidate).or_default();
             if add {
-                cell.add(call)
+                cell.add(call);
             } else {
-                cell.remove(call)
+                cell.remove(call);
             }
             if let Some(touched) = &mut self.touched {
                 touched.cells.insert((call.task, call.candidate));

@@ -123,7 +123,7 @@ impl Engine {
         let place = self.place_of(report, &base, number, served, decision, &mut naming);
         let model = served.map_or(base.candidate, |s| s.0);
         let tier = report.service_tier.unwrap_or(base.service_tier);
-        let settled = self.settled(report, self.model_of(model, report), base.hold, tier, counted_at)?;
+        let settled = self.settled(report, &self.model_of(model, report), base.hold, tier, counted_at)?;
         let recorded = OutcomeRecorded {
             call: number,
             decision: decision.number,
@@ -264,7 +264,7 @@ impl Engine {
         };
         naming.complete(&mut place);
         let settled =
-            self.settled(report, model.to_owned(), None, report.service_tier.unwrap_or_default(), counted_at)?;
+            self.settled(report, model, None, report.service_tier.unwrap_or_default(), counted_at)?;
         let number = self.next_call;
         let recorded = OutcomeRecorded {
             call: number,
@@ -304,12 +304,12 @@ impl Engine {
     fn settled(
         &self,
         report: &OutcomeReport,
-        model: String,
+        model: &str,
         hold: Option<NanoUsd>,
         tier: ServiceTier,
         counted_at: UnixMillis,
     ) -> Result<Settled, EngineError> {
-        let found = self.catalog.resolve(&model).map_err(|e| EngineError::field("model", e.to_string()))?;
+        let found = self.catalog.resolve(model).map_err(|e| EngineError::field("model", e.to_string()))?;
         let priced = report.usage.zip(found).and_then(|(usage, (model, _))| model.cost(&usage, tier, counted_at));
         let (cost, cost_source) = match (report.cost, priced) {
             (Some(cost), _) => (Some(cost), CostSource::Reported),

@@ -64,6 +64,11 @@ impl<'a> Limits<'a> {
         Ok(Self { request, ceiling, floor, allowed, denied })
     }
 
+    /// Whether a call that costs more than its hold broke a promise: a ceiling applies, or the hold is the worst case.
+    pub(super) fn reserves(&self) -> bool {
+        self.ceiling.is_some() || self.request.estimate.max_output_tokens.is_some()
+    }
+
     fn by_name(&self, candidate: &TaskCandidate) -> Option<Exclusion> {
         if !self.allowed.is_empty() && !self.allowed.iter().any(|n| n.is(candidate)) {
             return Some(Exclusion::NotAllowed);

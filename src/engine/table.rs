@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::beta::{Beta, BetaGrid};
 use crate::domain::catalog::{Catalog, Prior, ServiceTier, Task, TaskCandidate};
-use crate::domain::cell::{EstimateSource, expected_cost};
+use crate::domain::cell::{Cell, EstimateSource, expected_cost};
 use crate::domain::event::ModelState;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{NameId, NameKind};
@@ -67,7 +67,7 @@ impl TaskTable {
             row.price_until = next.unwrap_or(UnixMillis(i64::MAX));
             (row.expected, row.source) = expected_cost(cell, price, None, model.typical);
             row.posterior = cell.cloned().unwrap_or_default().posterior(row.prior);
-            row.usage = cell.and_then(|c| c.mean_usage()).map(|u| (u.input, u.output));
+            row.usage = cell.and_then(Cell::mean_usage).map(|u| (u.input, u.output));
             row.p95_ms = cell.and_then(|c| c.latency.p95_ms());
             row.floor_chance = chance_at_least(row.posterior, self.task.settings.min_success_rate);
         }

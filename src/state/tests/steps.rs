@@ -74,9 +74,9 @@ fn an_engine_over_the_store_answers_as_one_that_keeps_everything_in_memory() {
                 3 if i % 4 == 0 => {
                     step(&store, &mut stored.engine.state);
                     if reopened % 2 == 0 {
-                        drop(store)
+                        drop(store);
                     } else {
-                        store.close().unwrap()
+                        store.close().unwrap();
                     }
                     let opened = SledStore::open(&dir).unwrap();
                     assert!(opened.set_aside.is_none(), "{:?}", opened.set_aside);
