@@ -1,5 +1,7 @@
 //! The domain and the engine do no I/O and know no wire, clock or ambient chance: a test reads their sources.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -263,8 +263,7 @@ impl Engine {
             ..Place::default()
         };
         naming.complete(&mut place);
-        let settled =
-            self.settled(report, model, None, report.service_tier.unwrap_or_default(), counted_at)?;
+        let settled = self.settled(report, model, None, report.service_tier.unwrap_or_default(), counted_at)?;
         let number = self.next_call;
         let recorded = OutcomeRecorded {
             call: number,

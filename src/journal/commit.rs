@@ -54,7 +54,7 @@ impl Committer {
             Err(NoRoom::Failed(why)) => JournalError::Failed { why: why.into() },
         };
         self.room.stop();
-        self.queue.end(reason);
+        self.queue.end(&reason);
     }
 
     fn commit_all(&mut self) -> Result<(), NoRoom> {
@@ -161,6 +161,6 @@ struct PanicGuard {
 impl Drop for PanicGuard {
     fn drop(&mut self) {
         self.room.stop();
-        self.queue.end(JournalError::Failed { why: "the committer ended unexpectedly".into() });
+        self.queue.end(&JournalError::Failed { why: "the committer ended unexpectedly".into() });
     }
 }

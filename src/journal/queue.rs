@@ -198,7 +198,7 @@ impl Queue {
     }
 
     /// Nothing becomes durable any more. The first reason stands.
-    pub(super) fn end(&self, reason: JournalError) {
+    pub(super) fn end(&self, reason: &JournalError) {
         let mut inner = self.inner.lock();
         if inner.end.is_some() {
             return;

@@ -70,7 +70,7 @@ impl Journal {
             let (room, queue, storage) = (Arc::clone(&room), Arc::clone(&queue), Arc::clone(&storage));
             move || {
                 if let Some(why) = room.run(&storage) {
-                    queue.end(JournalError::Failed { why: why.into() });
+                    queue.end(&JournalError::Failed { why: why.into() });
                 }
             }
         };
