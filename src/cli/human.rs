@@ -50,7 +50,14 @@ pub(super) fn usd_or_unknown(amount: Option<f64>) -> String {
 
 /// 0.9734 → "97.3 %".
 pub(super) fn percent(fraction: f64) -> String {
-    format!("{:.1} %", fraction * 100.0)
+    let percent = fraction * 100.0;
+    // Nearly all is not all, nearly nothing is not nothing.
+    let shown = match percent {
+        p if p > 0.0 && p < 0.05 => 0.1,
+        p if p < 100.0 && p > 99.95 => 99.9,
+        p => p,
+    };
+    format!("{shown:.1} %")
 }
 
 /// A known share, else [`UNKNOWN`].
@@ -60,7 +67,12 @@ pub(super) fn percent_or_unknown(fraction: Option<f64>) -> String {
 
 /// 0.38 → "+38.0 %".
 pub(super) fn change(relative: f64) -> String {
-    format!("{:+.1} %", relative * 100.0)
+    let percent = (relative * 1_000.0).round() / 10.0;
+    match percent {
+        p if p > 1_000.0 => format!("× {:.0}", relative + 1.0),
+        p if p == 0.0 => "±0.0 %".to_owned(),
+        p => format!("{p:+.1} %"),
+    }
 }
 
 /// A duration in days where that is whole and more than one, else as it is written in settings.

@@ -181,7 +181,8 @@ fn check_money(refold: &Refold, findings: &mut Findings) {
     if problems.is_empty() {
         let Total { costed, cost_nano } = refold.costs.total();
         let calls = many(costed, "call");
-        findings.fine("money", format!("{} in {calls} of known cost, the same counted twice", exact_usd(cost_nano)));
+        findings
+            .fine("money", format!("{} in {calls} of known cost; two independent sums agree", exact_usd(cost_nano)));
     }
     problems.into_iter().for_each(|problem| findings.wrong("money", problem));
 }

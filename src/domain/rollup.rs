@@ -8,8 +8,8 @@ use super::names::{LabelsId, NameId};
 use super::outcome::Verdict;
 use super::time::{HOUR_MS, UnixMillis};
 
-/// How long minutes are kept: a day's window and the hour its edge may lie in.
-pub const MINUTES_KEPT_MS: i64 = 26 * HOUR_MS;
+/// How long minutes are kept: a day's window, the day before it, and the hours its edges may lie in.
+pub const MINUTES_KEPT_MS: i64 = 50 * HOUR_MS;
 
 /// What a sum is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -328,7 +328,7 @@ mod tests {
             assert_eq!(calls(&rollups, now - hours * HOUR_MS, now), hours * 60, "{hours} h");
         }
         assert_eq!(calls(&rollups, now - 10 * MINUTE_MS, now), 10);
-        assert_eq!(calls(&rollups, now - 48 * HOUR_MS, now), 48 * 60 + 30, "rounded down to the hour");
+        assert_eq!(calls(&rollups, now - 72 * HOUR_MS, now), 72 * 60 + 30, "rounded down to the hour");
     }
 
     #[test]

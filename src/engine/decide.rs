@@ -102,9 +102,7 @@ impl Engine {
             let choice = self.pick(request, &decided, &seats, settings, rule, rng.random(), rng.random());
             fallbacks = self.fill(request, &mut decided, &seats, settings, rule, &choice, pinned);
             served = choice.seat;
-            if !limits.reserves() {
-                decided.hold = None;
-            }
+            decided.hold = limits.reserved(decided.hold);
             decided.max_output_tokens = served.map(|i| &seats[i]).and_then(|seat| limits.max_output_tokens(seat, now));
         }
         let answer = PolicyAnswer {

@@ -64,9 +64,10 @@ impl<'a> Limits<'a> {
         Ok(Self { request, ceiling, floor, allowed, denied })
     }
 
-    /// Whether a call that costs more than its hold broke a promise: a ceiling applies, or the hold is the worst case.
-    pub(super) fn reserves(&self) -> bool {
-        self.ceiling.is_some() || self.request.estimate.max_output_tokens.is_some()
+    /// What a call may cost without breaking a promise: its hold where that is the worst case, because the caller said
+    /// `max_output_tokens`; else the ceiling; else nothing is promised.
+    pub(super) fn reserved(&self, hold: Option<NanoUsd>) -> Option<NanoUsd> {
+        if self.request.estimate.max_output_tokens.is_some() { hold } else { self.ceiling }
     }
 
     fn by_name(&self, candidate: &TaskCandidate) -> Option<Exclusion> {

@@ -44,13 +44,17 @@ pub fn routes(service: Arc<Service>) -> (Routes, Health) {
         .add_service(insights.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(admin.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(health_server);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1();
-    match reflection {
-        Ok(server) => routes = routes.add_service(server),
-        Err(error) => tracing::error!(%error, "reflection is off: the descriptors cannot be read"),
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Python's reflection package still asks for v1alpha only.
+    match (reflection().build_v1(), reflection().build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => routes = routes.add_service(v1).add_service(v1alpha),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "reflection is off: the descriptors cannot be read");
+        }
     }
     let guarded = routes.into_axum_router().layer(axum::middleware::from_fn(deadline::guard));
     (Routes::from(guarded), health)

@@ -12,8 +12,7 @@ use serde_json::{Map, Value};
 
 use super::json::{self, shown, unknown};
 use super::problem::Problem;
-use crate::engine::FieldViolation;
-use crate::wire::Code;
+use crate::wire::{Code, FieldViolation};
 
 /// Before the key of every label in a query.
 pub(super) const LABEL_PREFIX: &str = "label.";

@@ -6,8 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::engine::FieldViolation;
-use crate::wire::{Code, Refusal};
+use crate::wire::{Code, FieldViolation, Refusal};
 
 /// Media type of every answer that is an error.
 pub const MEDIA_TYPE: &str = "application/problem+json";

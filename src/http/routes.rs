@@ -17,9 +17,8 @@ use super::operations::{Asked, OPERATIONS, Operation, Verb};
 use super::problem::Problem;
 use super::{binding, json, openapi, page};
 use crate::config::Server;
-use crate::engine::FieldViolation;
 use crate::service::Service;
-use crate::wire::Code;
+use crate::wire::{Code, FieldViolation};
 
 type Pairs = Vec<(String, String)>;
 

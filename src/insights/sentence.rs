@@ -3,7 +3,7 @@
 
 use super::report::{OverProvisioning, RateEvidence, SelectedBy};
 use crate::domain::catalog::TaskSettings;
-use crate::domain::flag::FlagStanding;
+use crate::domain::flag::{FlagStanding, MIN_OUTCOMES};
 
 /// What is to be told.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub(super) fn sentence(story: &Story<'_>) -> String {
             }
             let s = if more == 1 { "" } else { "s" };
             format!(
-                "{task}: {more} more outcome{s} are needed to tell whether {cheaper} would do instead of {incumbent}{price}; leave routing on until then."
+                "{task}: {more} more outcome{s} that teach are needed from {cheaper} or {incumbent} (each needs {MIN_OUTCOMES}) to tell whether {cheaper} would do instead of {incumbent}{price}; leave routing on until then."
             )
         }
         (FlagStanding::InsufficientData(_), Some(incumbent), None) => {

@@ -18,6 +18,8 @@ pub use fields::{
 };
 pub use refusal::{Code, Refusal};
 
+pub use crate::engine::FieldViolation;
+
 /// The public contract, generated from `proto/oddsmaker/v1`.
 #[allow(clippy::all, clippy::must_use_candidate, missing_docs, unused_qualifications, reason = "generated")]
 pub mod pb {

@@ -1,13 +1,13 @@
 //! JSON to messages. Every field that cannot be taken is named with its path, not only the first; what a value means is
 //! for others to judge.
 
+use crate::wire::FieldViolation;
 use std::collections::HashMap;
 
 use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value as Proto};
 use serde_json::{Map, Value};
 
 use super::{WellKnown, shown};
-use crate::engine::FieldViolation;
 
 /// Violations named in one answer at most.
 const MAX_VIOLATIONS: usize = 50;
