@@ -68,11 +68,10 @@ pub(super) fn percent_or_unknown(fraction: Option<f64>) -> String {
 /// 0.38 → "+38.0 %".
 pub(super) fn change(relative: f64) -> String {
     let percent = (relative * 1_000.0).round() / 10.0;
-    match percent {
-        p if p > 1_000.0 => format!("× {:.0}", relative + 1.0),
-        p if p == 0.0 => "±0.0 %".to_owned(),
-        p => format!("{p:+.1} %"),
+    if percent > 1_000.0 {
+        return format!("× {:.0}", relative + 1.0);
     }
+    if percent == 0.0 { "±0.0 %".to_owned() } else { format!("{percent:+.1} %") }
 }
 
 /// A duration in days where that is whole and more than one, else as it is written in settings.
