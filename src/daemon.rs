@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::clock::SteadyClock;
@@ -72,6 +73,11 @@ pub fn run(
     on_ready: impl FnOnce(&Ready),
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // A file-size limit is told by SIGXFSZ, whose default ends the process; with a handler the write fails instead.
+    let _file_size = {
+        let _inside = runtime.enter();
+        signal(SignalKind::from_raw(SIGXFSZ))
+    };
     let listener = runtime
         .block_on(TcpListener::bind(settings.server.listen))
         .with_context(|| format!("cannot listen on {}", settings.server.listen))?;
@@ -81,7 +87,11 @@ pub fn run(
     runtime.shutdown_timeout(Duration::from_secs(1));
     result?;
     match Arc::into_inner(service) {
-        Some(service) => service.shutdown(Duration::from_secs(30)).context("could not write everything down"),
+        Some(service) => {
+            service.shutdown(Duration::from_secs(30)).context("could not write everything down")?;
+            tracing::info!("stopped: everything is on disk");
+            Ok(())
+        }
         None => bail!("a request did not end; the record is whole, the next start checks the state"),
     }
 }
@@ -99,7 +109,7 @@ fn open(
     let headroom_bytes = usual.headroom_bytes.min(segment_bytes / 4);
     let options = JournalOptions { segment_bytes, headroom_bytes, ..usual };
     let (journal, report) = Journal::open(&data_dir.join("journal"), options)?;
-    let (token_key, root_seed) = keys(data_dir)?;
+    let (token_key, root_seed) = keys(data_dir, report.last_seq == 0)?;
     let reader = JournalReader::open(&data_dir.join("journal"))?;
     let (store, state, rebuilt, folded) = match caught_up(data_dir, &report, &reader) {
         // A record found broken on the way marks the store; opened again, it is checked whole and set aside.
@@ -224,7 +234,7 @@ fn prepare(data_dir: &Path) -> anyhow::Result<()> {
 }
 
 /// The key that authenticates ids, and the seed of all draws; made once.
-fn keys(data_dir: &Path) -> anyhow::Result<(TokenKey, u64)> {
+fn keys(data_dir: &Path, new: bool) -> anyhow::Result<(TokenKey, u64)> {
     let path = data_dir.join("key");
     let bits: [u8; 32] = match fs::read(&path) {
         Ok(bytes) => match bytes.try_into() {
@@ -233,6 +243,10 @@ fn keys(data_dir: &Path) -> anyhow::Result<(TokenKey, u64)> {
                 bail!("{} must hold 32 bytes; restore it from a copy: ids handed out depend on it", path.display())
             }
         },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !new => bail!(
+            "{} is missing beside a record that was made with it; restore it from a copy: ids handed out depend on it",
+            path.display()
+        ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut bits = [0; 32];
             getrandom::fill(&mut bits).map_err(|e| anyhow::anyhow!("no random numbers to be had: {e}"))?;
@@ -271,13 +285,14 @@ async fn serve(
     let address = listener.local_addr()?;
     let edges = crate::edges::router(service.clone(), &settings.server, address);
     let maintenance = maintain(service.clone(), settings.ledger.checkpoint_interval_ms, stop.clone());
+    let mut signals = StopSignals::listen().context("cannot listen for SIGTERM")?;
     on_ready();
     let draining = {
         let (service, health) = (service.clone(), edges.health.clone());
         let mut stopped = stopped.clone();
         async move {
             tokio::select! {
-                () = signalled() => tracing::info!("told to stop: draining"),
+                () = signals.told() => tracing::info!("told to stop: draining"),
                 _ = stopped.wait_for(Option::is_some) => {}
             }
             health.not_serving().await;
@@ -325,27 +340,19 @@ fn maintain(
     })
 }
 
-/// Resolves on SIGTERM or SIGINT.
-async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    // A file-size limit is told by SIGXFSZ, whose default ends the process; with a handler the write fails instead.
-    let file_size = signal(SignalKind::from_raw(SIGXFSZ));
-    if let Err(error) = &file_size {
-        tracing::warn!(%error, "cannot listen for SIGXFSZ");
+/// The signals that stop the daemon; listened for from the moment they are made.
+struct StopSignals(Signal, Signal);
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
     }
-    let terminate = signal(SignalKind::terminate());
-    match terminate {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        }
-        Err(error) => {
-            tracing::warn!(%error, "cannot listen for SIGTERM");
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+
+    /// Resolves on SIGTERM or SIGINT.
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
         }
     }
 }

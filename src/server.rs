@@ -11,10 +11,9 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::Server as Limits;
 use crate::http::problem::Problem;
@@ -27,59 +26,97 @@ fn ms(duration_ms: i64) -> Duration {
 /// Serves `router` on `listener` until `shutdown` resolves, then lets open requests end, `drain_timeout_ms` at most.
 pub async fn run(listener: TcpListener, router: Router, limits: &Limits, shutdown: impl Future<Output = ()>) {
     let router = with_in_flight_limit(router, limits.max_in_flight as usize);
-    let builder = builder(limits);
-    let connections = Arc::new(Semaphore::new(limits.max_connections as usize));
-    let graceful = GracefulShutdown::new();
-    let age = ms(limits.max_connection_age_ms);
+    let server = Arc::new(Server { builder: builder(limits), router, limits: limits.clone() });
+    let slots = Arc::new(Semaphore::new(limits.max_connections as usize));
+    let (close, closing) = watch::channel(false);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        // A slot first: connections beyond the limit wait in the listener's queue.
+        let accept = async {
+            let slot = slots.clone().acquire_owned().await;
+            (listener.accept().await, slot)
+        };
+        let (accepted, slot) = tokio::select! {
+            accepted = accept => accepted,
             () = &mut shutdown => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
+        match (accepted, slot) {
+            (Ok((stream, _)), Ok(slot)) => {
+                let (server, closing) = (server.clone(), closing.clone());
+                tokio::spawn(async move {
+                    server.serve(stream, closing).await;
+                    drop(slot);
+                });
+            }
+            (Err(error), _) => {
                 // Out of file descriptors, mostly: a pause lets connections end.
                 tracing::warn!(%error, "could not accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
             }
-        };
-        let Ok(permit) = connections.clone().try_acquire_owned() else {
-            tracing::warn!("connection refused: max_connections are open");
-            continue;
-        };
-        serve(stream, &builder, router.clone(), &graceful, age, permit);
+            (_, Err(_)) => break,
+        }
     }
     drop(listener);
-    if tokio::time::timeout(ms(limits.drain_timeout_ms), graceful.shutdown()).await.is_err() {
+    close.send_replace(true);
+    let all_ended = slots.acquire_many(limits.max_connections);
+    if tokio::time::timeout(ms(limits.drain_timeout_ms), all_ended).await.is_err() {
         tracing::warn!("some requests did not end within the drain timeout");
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    builder: &auto::Builder<TokioExecutor>,
+/// What every connection is served with.
+struct Server {
+    builder: auto::Builder<TokioExecutor>,
     router: Router,
-    graceful: &GracefulShutdown,
-    age: Duration,
-    permit: tokio::sync::OwnedSemaphorePermit,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "could not set TCP_NODELAY");
-    }
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        let _permit = permit;
-        // An old connection is dropped once it is idle enough for its client to have let go; see `max_connection_age_ms`.
-        match tokio::time::timeout(age, connection).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "connection ended"),
-            Err(_) => tracing::debug!("connection reached its age"),
+    limits: Limits,
+}
+
+impl Server {
+    async fn serve(&self, stream: TcpStream, mut closing: watch::Receiver<bool>) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "could not set TCP_NODELAY");
         }
-    });
+        let spoke = tokio::time::timeout(ms(self.limits.header_timeout_ms), first_words(&stream)).await;
+        if !matches!(spoke, Ok(Ok(()))) {
+            return;
+        }
+        let service = TowerToHyperService::new(self.router.clone());
+        let mut connection = std::pin::pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            _ = closing.wait_for(|closing| *closing) => None,
+            () = tokio::time::sleep(ms(self.limits.max_connection_age_ms)) => None,
+        };
+        let ended = match ended {
+            Some(ended) => Ok(ended),
+            None => {
+                // Told to stop, or old: no new requests, those that run may end.
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(ms(self.limits.drain_timeout_ms), connection).await
+            }
+        };
+        if let Ok(Err(error)) = ended {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+}
+
+/// What an HTTP/2 connection begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Waits until it is clear which protocol the client speaks: telling them apart has no time limit of its own.
+async fn first_words(stream: &TcpStream) -> std::io::Result<()> {
+    let mut head = [0; 24];
+    loop {
+        let heard = stream.peek(&mut head).await?;
+        if heard == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if heard >= PREFACE.len() || !PREFACE.starts_with(&head[..heard]) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
@@ -93,6 +130,9 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        // Small frames count against half of these: a slow disk must not look like a flood.
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(16 << 20)
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_local_error_reset_streams(limits.max_local_error_resets as usize)
         .max_pending_accept_reset_streams(limits.max_pending_accept_resets as usize)

@@ -110,6 +110,13 @@ pub fn probability(cheaper: &Cell, incumbent: &Cell, margin: f64) -> f64 {
 /// quarter since the last look. Raises at P ≥ 1 − 0.01/m, m the number of cheaper models; clears below 0.90.
 #[must_use]
 pub fn look(task: NameId, state: &FlagState, of: &Comparisons<'_>, margin: f64) -> Option<FlagLook> {
+    let compared = |r: &Raised| {
+        of.incumbent.is_some_and(|(id, _)| id == r.incumbent) && of.cheaper.iter().any(|(id, _)| *id == r.cheaper)
+    };
+    if state.raised.as_ref().is_some_and(|raised| !compared(raised)) {
+        // The traffic moved, or the cheaper model left or may not serve any more: what was raised says nothing now.
+        return Some(FlagLook { task, pairs: Vec::new(), raised: None });
+    }
     let (incumbent, cell) = of.incumbent?;
     let due = of.cheaper.iter().filter_map(|&(cheaper, c)| {
         let smaller_count = outcomes(c).min(outcomes(cell));

@@ -1,7 +1,7 @@
 //! Gives names their numbers on the way in: what is new becomes a `Named` fact in front of the one that uses it.
 
 use crate::domain::event::{Body, Place};
-use crate::domain::names::{Labels, LabelsId, NameId, NameKind, Names};
+use crate::domain::names::{Labels, LabelsId, NAMES_MAX, NameId, NameKind, Names};
 use crate::domain::request::PolicyRequest;
 
 /// Names met for the first time in one request, as facts to be written before it.
@@ -29,6 +29,17 @@ impl Naming {
             self.events.push(Body::Named { kind, id, text: text.to_owned() });
         }
         id
+    }
+
+    /// The number of a model that a caller named. Callers fill half of the table at most, so that models of later
+    /// catalogues find room.
+    pub(super) fn reported_model(&mut self, names: &Names, text: &str) -> NameId {
+        let full = names.all(NameKind::Candidate).count() >= NAMES_MAX / 2;
+        if full && names.id(NameKind::Candidate, text).is_none() {
+            self.others.push((NameKind::Candidate, text.to_owned()));
+            return NameId::OTHER;
+        }
+        self.name(names, NameKind::Candidate, text)
     }
 
     fn already(&self, kind: NameKind, text: &str) -> Option<NameId> {

@@ -99,6 +99,11 @@ impl Engine {
         counted_at: UnixMillis,
         now: UnixMillis,
     ) -> Result<Recorded, EngineError> {
+        if decision.candidate == NameId::NONE {
+            let say = "this decision served no model, so no outcome can follow from it; report a call made all the same \
+                       with its task_type and model";
+            return Err(EngineError::Precondition(say.to_owned()));
+        }
         let known = hydrate::call(&mut self.state, store, decision.number).cloned();
         let mut naming = Naming::default();
         let mut number = decision.number;
@@ -143,8 +148,11 @@ impl Engine {
 
     /// A further outcome of a decision is a fallback's, under its own key.
     fn further(&self, report: &OutcomeReport, call: &Call) -> Result<(), EngineError> {
+        let served = self.known_model("model_served", &report.model_served)?;
+        let settled = self.state.names.text(NameKind::Candidate, call.candidate);
         let same = report.model_served.is_empty()
-            || report.model_served == self.state.names.text(NameKind::Candidate, call.candidate);
+            || report.model_served == settled
+            || Some(served.as_str()) == settled.split('#').next();
         if report.key.is_none() || same {
             return Err(EngineError::Conflict(
                 "this decision has another outcome already; correct it with AmendOutcome, or report a fallback \
@@ -177,7 +185,7 @@ impl Engine {
         if let Some(offered) = base.fallbacks.iter().find(|f| is(**f, &model)) {
             return Ok(Some((*offered, false)));
         }
-        Ok(Some((naming.name(names, NameKind::Candidate, &model), true)))
+        Ok(Some((naming.reported_model(names, &model), true)))
     }
 
     /// The catalogue id a name means, or the name itself where the catalogue has none.
@@ -253,7 +261,7 @@ impl Engine {
         };
         let mut place = Place {
             task: naming.name(names, NameKind::Task, task),
-            candidate: naming.name(names, NameKind::Candidate, candidate),
+            candidate: naming.reported_model(names, candidate),
             workflow: naming.name(names, NameKind::Workflow, &report.workflow),
             step: naming.name(names, NameKind::Step, &report.step),
             tool: naming.name(names, NameKind::Tool, &report.tool),

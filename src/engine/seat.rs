@@ -3,7 +3,7 @@
 use super::decide::SeatView;
 use super::error::EngineError;
 use super::table::{Row, chance_at_least};
-use crate::domain::catalog::{Catalog, TaskCandidate, TaskSettings};
+use crate::domain::catalog::{Catalog, ServiceTier, TaskCandidate, TaskSettings};
 use crate::domain::cell::EstimateSource;
 use crate::domain::choose::Contender;
 use crate::domain::event::ModelState;
@@ -133,6 +133,9 @@ impl<'a> Limits<'a> {
             _ => None,
         };
         let (mut expected, mut source) = (row.expected, row.source);
+        if estimate.service_tier != ServiceTier::Standard {
+            (expected, source) = row.expected_at(price);
+        }
         if let (Some(usage), true) = (request, source != EstimateSource::Learned)
             && let Some(cost) = price.and_then(|p| p.cost(&usage))
         {

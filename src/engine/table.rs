@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use crate::domain::beta::{Beta, BetaGrid};
-use crate::domain::catalog::{Catalog, Prior, ServiceTier, Task, TaskCandidate};
+use crate::domain::catalog::{Catalog, Price, Prior, ServiceTier, Task, TaskCandidate};
 use crate::domain::cell::{Cell, EstimateSource, expected_cost};
 use crate::domain::event::ModelState;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{NameId, NameKind};
+use crate::domain::pricing::Usage;
 use crate::domain::state::State;
 use crate::domain::time::UnixMillis;
 
@@ -75,6 +76,17 @@ impl TaskTable {
 }
 
 impl Row {
+    /// Expected cost at another tier's price: learned mean usage, else `typical`.
+    pub(super) fn expected_at(&self, price: Option<&Price>) -> (Option<NanoUsd>, EstimateSource) {
+        let at = |(input, output): (u64, u64)| price.and_then(|p| p.cost(&Usage { input, output, ..Usage::default() }));
+        let typical = self.candidate.model.typical.map(|t| (t.input_tokens, t.output_tokens));
+        match (self.usage.and_then(at), typical.and_then(at)) {
+            (Some(cost), _) => (Some(cost), EstimateSource::Learned),
+            (None, Some(cost)) => (Some(cost), EstimateSource::Typical),
+            (None, None) => (None, EstimateSource::Unknown),
+        }
+    }
+
     fn new(state: &State, task: NameId, of: &Arc<Task>, candidate: &TaskCandidate) -> Self {
         let id = state.names.id(NameKind::Candidate, &candidate.id).unwrap_or(NameId::OTHER);
         let model = state.names.id(NameKind::Candidate, &candidate.model.id).unwrap_or(id);

@@ -376,3 +376,41 @@ fn an_expired_decision_counts_nowhere_until_its_outcome_comes() {
     record(&mut engine, &report(reference(&answer), Some(Verdict::Success)));
     assert_eq!(cell(&engine), Some(1));
 }
+
+#[test]
+fn a_decision_that_served_no_model_takes_no_outcome() {
+    let rule = Rule {
+        label_equals: None,
+        step: None,
+        reversible: None,
+        verdict: RuleVerdict::NoModel,
+        reason: "never needed".to_owned(),
+    };
+    let mut engine = engine(TaskSettings { rules: vec![rule], ..quiet() });
+    let answer = decide(&mut engine, &request());
+    let refused = engine.record(&NoStore, &report(reference(&answer), Some(Verdict::Success)), NOW);
+    assert!(matches!(refused, Err(super::EngineError::Precondition(_))));
+}
+
+#[test]
+fn an_alias_of_the_model_that_answered_is_not_another_call() {
+    let mut engine = engine(quiet());
+    let answer = decide(&mut engine, &request());
+    let served = chosen(&engine, &answer);
+    record(&mut engine, &report(reference(&answer), Some(Verdict::Success)));
+    let again = OutcomeReport {
+        model_served: served.split('/').nth(1).unwrap().to_owned(),
+        key: Some(crate::domain::event::Key { hash: 7, body: 7 }),
+        ..report(reference(&answer), Some(Verdict::Success))
+    };
+    assert!(matches!(engine.record(&NoStore, &again, NOW), Err(super::EngineError::Conflict(_))));
+}
+
+#[test]
+fn a_flag_whose_pair_is_no_longer_compared_is_cleared() {
+    use crate::domain::flag::{FlagState, Raised, comparisons, look};
+    let raised = Raised { incumbent: NameId(2), cheaper: NameId(3), probability: 0.999 };
+    let state = FlagState { raised: Some(raised), ..FlagState::default() };
+    let look = look(NameId(2), &state, &comparisons(&BTreeMap::new(), |_| true), 0.02).unwrap();
+    assert_eq!(look.raised, None);
+}

@@ -18,7 +18,7 @@ pub use reply::{CandidateReply, INTERVAL_LEVEL, OutcomeReply, PolicyReply, Poste
 
 use crate::domain::beta::BetaGrid;
 use crate::domain::call::{Call, CallNo, CallTraits};
-use crate::domain::event::Event;
+use crate::domain::event::{Body, Event};
 use crate::domain::outcome::{DecisionRef, OutcomeReport};
 use crate::domain::request::PolicyRequest;
 use crate::domain::time::UnixMillis;
@@ -39,6 +39,9 @@ const EXPIRE_AT_ONCE: usize = 1_000;
 
 /// How long a checkpoint waits for the journal: a full disk may take its time.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// Space kept free on the disk for the index, at least and at most, in bytes; between them a twentieth of the disk.
+const DISK_RESERVE_BYTES: (u64, u64) = (8 << 20, 64 << 20);
 
 /// How soon a caller may try again when the daemon is loaded.
 const RETRY_AFTER_MS: u64 = 200;
@@ -143,6 +146,10 @@ pub struct Service {
     store_failed: AtomicBool,
     /// The last fact the store has.
     stored_seq: AtomicU64,
+    /// The last fact that gave a name its number: until it is synced, no id that uses the number may be handed out.
+    named_seq: AtomicU64,
+    /// The disk is nearly full: nothing is taken, and the store is left alone, until space returns.
+    disk_low: AtomicBool,
 }
 
 impl std::fmt::Debug for Service {
@@ -196,6 +203,8 @@ impl Service {
             stopping: ArcSwap::from_pointee(None),
             store_failed: AtomicBool::new(false),
             stored_seq: AtomicU64::new(stored_seq),
+            named_seq: AtomicU64::new(0),
+            disk_low: AtomicBool::new(false),
         }
     }
 
@@ -237,7 +246,9 @@ impl Service {
         }
         let answer = engine.decide(request, now)?;
         self.write(&mut engine, &answer.events)?;
-        let synced = Synced(answer.must_sync.then(|| self.journal.commit_waiter()));
+        let unsynced_names = self.named_seq.load(Ordering::Acquire) > self.journal.synced_seq();
+        let must_sync = answer.must_sync || (unsynced_names && !request.dry_run);
+        let synced = Synced(must_sync.then(|| self.journal.commit_waiter()));
         let catalog_version = engine.catalog().version().to_owned();
         drop(engine);
         let mut reply = explain::reply(&answer, catalog_version, request);
@@ -341,6 +352,9 @@ impl Service {
         for event in events {
             hydrate::needs(&mut engine.state, &self.store, event);
             engine.apply(seq, event);
+            if matches!(event.body, Body::Named { .. } | Body::LabelsNamed { .. }) {
+                self.named_seq.store(seq, Ordering::Release);
+            }
             seq += 1;
         }
         Ok(seq - 1)
@@ -396,6 +410,11 @@ impl Service {
             return Err(ServiceError::unavailable(why.clone()));
         }
         self.journal.accepting()?;
+        if self.disk_low.load(Ordering::Acquire) {
+            return Err(ServiceError::Full(
+                "the disk is nearly full: nothing is taken until space is freed".to_owned(),
+            ));
+        }
         if self.journal.pending_bytes() > self.max_pending_bytes {
             return Err(ServiceError::unavailable("the disk is slower than the callers; try again shortly"));
         }
@@ -420,6 +439,9 @@ impl Service {
     /// # Errors
     /// The journal or the store failed.
     pub fn maintain(&self) -> Result<(), ServiceError> {
+        if self.look_at_the_disk() {
+            return Ok(());
+        }
         if self.journal.accepting().is_ok() {
             let mut engine = self.engine.lock();
             let now = self.clock.now();
@@ -428,6 +450,21 @@ impl Service {
             }
         }
         self.checkpoint()
+    }
+
+    /// Notes whether the disk is nearly full. sled must not meet a full disk: it does not get over it.
+    fn look_at_the_disk(&self) -> bool {
+        let low = rustix::fs::statvfs(&self.about.data_dir).is_ok_and(|disk| {
+            let (size, free) = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
+            free < (size / 20).clamp(DISK_RESERVE_BYTES.0, DISK_RESERVE_BYTES.1)
+        });
+        if low != self.disk_low.swap(low, Ordering::AcqRel) {
+            match low {
+                true => tracing::error!("the disk is nearly full: nothing is taken until space is freed"),
+                false => tracing::info!("there is space on the disk again"),
+            }
+        }
+        low
     }
 
     /// Whether what failed may pass by itself: a full disk does, when space returns.
