@@ -85,6 +85,8 @@ pub enum Stage {
     Open(UnixMillis),
     /// Its time ran out without an outcome; its hold is presumed spent.
     Expired,
+    /// A fallback or a quality check was reported for it; what came of its own model was not (yet).
+    Answered,
     /// Declared never made.
     Voided,
     /// Its outcome is known.
@@ -112,6 +114,19 @@ pub struct Settled {
     pub overrun: bool,
     /// Digest of the report that settled it.
     pub body: u64,
+}
+
+/// A call's place in decision order. It does not depend on the order in which outcomes were told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Order {
+    /// When it was decided, or happened, or was reported.
+    pub at: UnixMillis,
+    /// The decision it belongs to.
+    pub decision: CallNo,
+    /// Its place among the attempts at that decision, see [`Call::attempt`].
+    pub attempt: u64,
+    /// Its number.
+    pub number: CallNo,
 }
 
 /// One call with everything that is ever asked of it.
@@ -153,8 +168,15 @@ pub struct Call {
     pub hold: Option<NanoUsd>,
     /// Fallbacks its decision offered.
     pub fallbacks: Vec<NameId>,
-    /// It named a call it retries, or is a fallback: a retry whatever came before.
+    /// Calls of other models, and quality checks, reported for it as a decision.
+    pub further: Vec<CallNo>,
+    /// It named a call it retries: a retry whatever came before.
     pub named_retry: bool,
+    /// Its place among the attempts at its decision: 0 for the decided model's own, then the fallbacks as ranked, then
+    /// models nobody offered, and among those alike a digest of what was reported.
+    pub attempt: u64,
+    /// Another attempt at the same decision was reported, which stands before it. Derived from that decision's calls.
+    pub follows_attempt: bool,
     /// It follows a failed call of its step, in decision order. Derived from the goal's thread.
     pub follows_failure: bool,
     /// A model nobody offered served it.
@@ -174,16 +196,16 @@ impl Call {
         if let Stage::Settled(settled) = &self.stage { Some(settled) } else { None }
     }
 
-    /// A retry: it follows a failed call of its step, or names a call it retries, or is a fallback.
+    /// A retry: it follows a failed call of its step or another attempt at its decision, or names a call it retries.
     #[must_use]
     pub fn is_retry(&self) -> bool {
-        !self.evaluation && (self.named_retry || self.follows_failure)
+        !self.evaluation && (self.named_retry || self.follows_attempt || self.follows_failure)
     }
 
     /// Place in decision order within its step.
     #[must_use]
-    pub fn order(&self) -> (UnixMillis, CallNo, CallNo) {
-        (self.at, self.decision, self.number)
+    pub fn order(&self) -> Order {
+        Order { at: self.at, decision: self.decision, attempt: self.attempt, number: self.number }
     }
 
     /// The reward it gives its posterior in millionths; `None`: it teaches nothing. Only a first attempt on the

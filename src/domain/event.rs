@@ -289,6 +289,8 @@ pub struct NewCall {
     pub traits: CallTraits,
     /// Whether it counts as a decision of this daemon (its record was lost in a crash).
     pub decided: bool,
+    /// The candidate decided, where this call is another one of a decision whose record was lost in a crash.
+    pub lost: Option<NameId>,
 }
 
 /// A correction as it is folded.

@@ -1,9 +1,8 @@
 //! The thread of calls that belong to one goal: which of them are retries, and which drawn model is being kept.
 //! It knows no money and no figures; those are functions of the calls themselves.
 
-use super::call::CallNo;
+use super::call::{CallNo, Order};
 use super::names::NameId;
-use super::time::UnixMillis;
 
 /// What a call's outcome says to the call after it in the same step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +20,8 @@ pub enum ThreadVerdict {
 /// One call of the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadEntry {
-    /// Decision order: when, which decision, which call.
-    pub order: (UnixMillis, CallNo, CallNo),
+    /// Its place in decision order.
+    pub order: Order,
     /// Key of its step.
     pub step_key: u64,
     /// What it says to the next call.
@@ -69,14 +68,14 @@ impl GoalThread {
 
     /// The next later call of the same step that has an outcome.
     #[must_use]
-    pub fn successor(&self, order: (UnixMillis, CallNo, CallNo), step_key: u64) -> Option<CallNo> {
+    pub fn successor(&self, order: Order, step_key: u64) -> Option<CallNo> {
         let from = self.entries.partition_point(|e| e.order <= order);
-        self.entries[from..].iter().find(|e| e.speaks_in(step_key)).map(|e| e.order.2)
+        self.entries[from..].iter().find(|e| e.speaks_in(step_key)).map(|e| e.order.number)
     }
 
     /// Whether the last call before `order` in that step, among those with an outcome, failed.
     #[must_use]
-    pub fn follows_failure(&self, order: (UnixMillis, CallNo, CallNo), step_key: u64) -> bool {
+    pub fn follows_failure(&self, order: Order, step_key: u64) -> bool {
         let until = self.entries.partition_point(|e| e.order < order);
         let last = self.entries[..until].iter().rev().find(|e| e.speaks_in(step_key));
         last.is_some_and(|e| e.verdict == ThreadVerdict::Failed)
@@ -85,7 +84,7 @@ impl GoalThread {
     /// The last call of a step that has an outcome.
     #[must_use]
     pub fn last_of_step(&self, step_key: u64) -> Option<CallNo> {
-        self.entries.iter().rev().find(|e| e.speaks_in(step_key)).map(|e| e.order.2)
+        self.entries.iter().rev().find(|e| e.speaks_in(step_key)).map(|e| e.order.number)
     }
 
     /// The draw kept for a task type and step key (0: the whole goal).
@@ -109,9 +108,11 @@ impl GoalThread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::UnixMillis;
 
     fn entry(n: u64, verdict: ThreadVerdict) -> ThreadEntry {
-        ThreadEntry { order: (UnixMillis(n as i64), CallNo(n), CallNo(n)), step_key: 1, verdict }
+        let order = Order { at: UnixMillis(n as i64), decision: CallNo(n), attempt: 0, number: CallNo(n) };
+        ThreadEntry { order, step_key: 1, verdict }
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Tally {
                 Stage::Open(_) => {}
                 Stage::Expired => tally.decisions_expired = 1,
                 Stage::Voided => tally.decisions_voided = 1,
-                Stage::Settled(_) => tally.decisions_settled = 1,
+                Stage::Settled(_) | Stage::Answered => tally.decisions_settled = 1,
             }
         }
         tally

@@ -71,7 +71,7 @@ impl Engine {
                 found.ok_or_else(|| EngineError::not_found("outcome of that goal and step", step))?
             }
         };
-        hydrate::call(&mut self.state, store, call);
+        let call = self.told_of(store, call);
         let (known, settled) =
             standing(&self.state, call).ok_or_else(|| EngineError::not_found("outcome", "the call has none yet"))?;
         let mut settled = *settled;
@@ -85,6 +85,14 @@ impl Engine {
         let (by, reason, key) = (amendment.by.clone(), amendment.reason.clone(), amendment.key);
         let body = Body::OutcomeAmended(Box::new(OutcomeAmended { call, settled, by, reason, key }));
         Ok(Recorded { call, duplicate: false, events: vec![Event { at: now, body }], first_seq: None })
+    }
+
+    /// The call that a decision's outcome was told of: its own, else the first reported for it.
+    fn told_of(&mut self, store: &dyn ColdStore, number: CallNo) -> CallNo {
+        let call = hydrate::call(&mut self.state, store, number);
+        let others = call.filter(|c| c.stage == Stage::Answered).map(|c| c.further.clone()).unwrap_or_default();
+        let first = others.into_iter().find(|n| hydrate::call(&mut self.state, store, *n).is_some());
+        first.unwrap_or(number)
     }
 
     /// Turns "the call was never made" into a fact; `None`: it was voided before.
@@ -102,7 +110,7 @@ impl Engine {
         let known = hydrate::call(&mut self.state, store, call);
         match known.ok_or_else(|| EngineError::not_found("decision", "its record is gone"))?.stage {
             Stage::Voided => Ok(None),
-            Stage::Settled(_) => {
+            Stage::Settled(_) | Stage::Answered => {
                 let say =
                     "an outcome was recorded for this decision, so its call was made; correct it with AmendOutcome";
                 Err(EngineError::Precondition(say.to_owned()))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::call::{Arm, Call, CallNo, Stage};
-use crate::domain::event::{Body, Decided, Event, Key, OutcomeAmended, OutcomeRecorded};
+use crate::domain::event::{Body, Decided, Event, Key, NewCall, OutcomeAmended, OutcomeRecorded};
 use crate::domain::flag::FlagLook;
 use crate::domain::goal::{KeptDraw, ThreadEntry, ThreadVerdict};
 use crate::domain::names::NameId;
@@ -84,7 +84,10 @@ fn decide(state: &mut State, seq: u64, event: &Event, decided: &Decided) {
         service_tier: decided.service_tier,
         hold: decided.hold,
         fallbacks: decided.fallbacks.iter().map(|f| f.0).collect(),
+        further: Vec::new(),
+        attempt: 0,
         named_retry: false,
+        follows_attempt: false,
         follows_failure: false,
         off_policy: false,
         evaluation: false,
@@ -105,12 +108,51 @@ fn record(state: &mut State, seq: u64, recorded: &OutcomeRecorded) {
             call.traits.may_teach = false;
         }
     }
-    call.named_retry = recorded.retry_of.is_some() || recorded.decision != recorded.call;
+    if recorded.decision != recorded.call {
+        let offered = state.calls.get(&recorded.decision).map_or(&[][..], |d| &d.fallbacks);
+        let place = offered.iter().position(|f| *f == call.candidate).unwrap_or(offered.len());
+        call.attempt = (place as u64 + 1) << 32 | recorded.settled.body >> 32;
+    }
+    call.named_retry = recorded.retry_of.is_some();
     call.off_policy = recorded.off_policy;
     call.evaluation = recorded.evaluation;
     call.counted_at = recorded.counted_at;
     call.stage = Stage::Settled(recorded.settled);
     settle(state, old.as_ref(), call);
+    attempt(state, seq, recorded);
+}
+
+/// Adds a call to those of its decision, and says anew which of them are retries: every one but the first, which is
+/// the decided model's own, else the one its fallbacks rank first. That is the same in whichever order they are told.
+fn attempt(state: &mut State, seq: u64, recorded: &OutcomeRecorded) {
+    let further = recorded.decision != recorded.call;
+    let known = state.calls.get(&recorded.decision).cloned();
+    let lost = || recorded.place.as_ref().filter(|_| further).and_then(|new| lost(seq, recorded, new));
+    let Some(mut decision) = known.clone().or_else(lost) else { return };
+    if further {
+        decision.further.push(recorded.call);
+        if matches!(decision.stage, Stage::Open(_) | Stage::Expired) {
+            decision.stage = Stage::Answered;
+        }
+        state.replace_call(known.as_ref(), decision.clone());
+    }
+    let settled = decision.settled().is_some();
+    let others: Vec<Call> = decision.further.iter().filter_map(|n| state.calls.get(n)).cloned().collect();
+    let first = others.iter().filter(|c| !c.evaluation).map(Call::order).min();
+    for call in others {
+        let follows_attempt = settled || Some(call.order()) != first;
+        if follows_attempt != call.follows_attempt {
+            state.replace_call(Some(&call), Call { follows_attempt, ..call.clone() });
+        }
+    }
+}
+
+/// A decision whose record a crash lost, as the first call reported for it tells it.
+fn lost(seq: u64, recorded: &OutcomeRecorded, new: &NewCall) -> Option<Call> {
+    let candidate = new.lost?;
+    let call = call_of(None, seq, recorded)?;
+    let (number, decision) = (recorded.decision, recorded.decision);
+    Some(Call { number, decision, candidate, decided: true, stage: Stage::Expired, ..call })
 }
 
 /// The call as it was, completed by what the outcome adds; a new one where it was not known.
@@ -136,8 +178,11 @@ fn call_of(old: Option<&Call>, seq: u64, recorded: &OutcomeRecorded) -> Option<C
         traits: new.traits,
         service_tier: base.as_ref().map(|b| b.service_tier).unwrap_or_default(),
         hold: base.as_ref().and_then(|b| b.hold),
+        further: base.as_ref().map(|b| b.further.clone()).unwrap_or_default(),
         fallbacks: base.map(|b| b.fallbacks).unwrap_or_default(),
+        attempt: 0,
         named_retry: false,
+        follows_attempt: false,
         follows_failure: false,
         off_policy: false,
         evaluation: false,
@@ -201,7 +246,7 @@ fn close(state: &mut State, number: CallNo, stage: Stage) {
     let may_close = match old.stage {
         Stage::Open(_) => true,
         Stage::Expired => stage == Stage::Voided,
-        Stage::Voided | Stage::Settled(_) => false,
+        Stage::Voided | Stage::Settled(_) | Stage::Answered => false,
     };
     if may_close {
         state.replace_call(Some(&old), Call { stage, ..old.clone() });

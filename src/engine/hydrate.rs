@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::domain::call::{Call, CallNo};
+use crate::domain::call::{Call, CallNo, Order};
 use crate::domain::event::{Body, Event};
 use crate::domain::goal::GoalThread;
 use crate::domain::state::{KeyUse, State};
-use crate::domain::time::UnixMillis;
 
 /// Where records live that are not at hand. Answers are as of the last write of the adapter; a record at hand is
 /// never asked for.
@@ -74,9 +73,16 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
         }
         Body::OutcomeRecorded(recorded) => {
             call(state, store, recorded.call);
+            let further = call(state, store, recorded.decision).map(|d| d.further.clone());
+            for number in further.unwrap_or_default() {
+                call(state, store, number);
+            }
             match &recorded.place {
                 Some(new) => {
-                    let order = (new.at, recorded.decision, recorded.call);
+                    // Where it will stand among the attempts at its decision is not known yet: the calls of that decision
+                    // are at hand already, and what follows them follows its last.
+                    let order =
+                        Order { at: new.at, decision: recorded.decision, attempt: u64::MAX, number: recorded.call };
                     step(state, store, &new.place.goal, order, new.place.step_key);
                 }
                 None => step_of(state, store, recorded.call),
@@ -106,7 +112,7 @@ fn step_of(state: &mut State, store: &dyn ColdStore, number: CallNo) {
 }
 
 /// A goal, and the call after `order` in one of its steps.
-fn step(state: &mut State, store: &dyn ColdStore, id: &str, order: (UnixMillis, CallNo, CallNo), step_key: u64) {
+fn step(state: &mut State, store: &dyn ColdStore, id: &str, order: Order, step_key: u64) {
     if id.is_empty() {
         return;
     }

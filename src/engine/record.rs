@@ -14,6 +14,9 @@ use crate::domain::outcome::{CostSource, DecisionRef, OutcomeOf, OutcomeReport};
 use crate::domain::state::State;
 use crate::domain::time::UnixMillis;
 
+/// The calls of other models, and quality checks, that one decision may have.
+const FURTHER_MAX: usize = 256;
+
 /// How far ahead of the daemon's clock a caller's may be, in milliseconds.
 const CLOCK_SKEW_MS: i64 = 60_000;
 
@@ -105,27 +108,46 @@ impl Engine {
             return Err(EngineError::Precondition(say.to_owned()));
         }
         let known = hydrate::call(&mut self.state, store, decision.number).cloned();
+        let is_lost = known.is_none();
+        let base = known.unwrap_or_else(|| lost(decision));
         let mut naming = Naming::default();
-        let mut number = decision.number;
-        if let Some(call) = &known {
-            match call.stage {
-                Stage::Voided => {
-                    let say = "this decision was voided: its call was declared never made";
-                    return Err(EngineError::Precondition(say.to_owned()));
+        let served = self.served(report, &base, &mut naming)?;
+        // Another model's call and a quality check never take the place of the decision's own call, whichever is
+        // reported first.
+        let apart = served.is_some() || report.evaluation;
+        let mut key = report.key;
+        match base.stage {
+            Stage::Voided => {
+                let say = "this decision was voided: its call was declared never made";
+                return Err(EngineError::Precondition(say.to_owned()));
+            }
+            Stage::Settled(settled) if key.is_none() && settled.body == report.body => {
+                return Ok(Recorded::again(base.number, None));
+            }
+            Stage::Settled(_) if key.is_none() || !apart => return Err(already_settled()),
+            Stage::Settled(_) | Stage::Open(_) | Stage::Expired | Stage::Answered => {}
+        }
+        if apart && key.is_none() {
+            let own = keyless(decision.number, report.body);
+            match hydrate::key(&mut self.state, store, own.hash) {
+                Some(used) if used.body == own.body => {
+                    hydrate::call(&mut self.state, store, used.call);
+                    return Ok(Recorded::again(used.call, Some(used.seq)));
                 }
-                Stage::Settled(settled) => {
-                    if report.key.is_none() && settled.body == report.body {
-                        return Ok(Recorded::again(call.number, None));
-                    }
-                    self.further(report, call)?;
-                    number = self.next_call;
-                }
-                Stage::Open(_) | Stage::Expired => {}
+                Some(_) => return Err(already_settled()),
+                None => key = Some(own),
             }
         }
-        let base = known.unwrap_or_else(|| lost(decision));
-        let served = self.served(report, &base, &mut naming)?;
-        let place = self.place_of(report, &base, number, served, decision, &mut naming);
+        if apart && base.further.len() >= FURTHER_MAX {
+            let say =
+                format!("this decision has {FURTHER_MAX} other calls already; report more with task_type and model");
+            return Err(EngineError::Precondition(say));
+        }
+        let number = if apart { self.next_call } else { decision.number };
+        let mut place = self.place_of(report, &base, number, served, decision, &mut naming);
+        if let (true, true, Some(new)) = (apart, is_lost, place.as_mut()) {
+            new.lost = Some(base.candidate);
+        }
         let model = served.map_or(base.candidate, |s| s.0);
         let tier = report.service_tier.unwrap_or(base.service_tier);
         let settled = self.settled(report, &self.model_of(model, report), base.hold, tier, counted_at)?;
@@ -141,26 +163,9 @@ impl Engine {
             settled,
             evidence: report.evidence.clone(),
             output_ref: report.output_ref.clone(),
-            key: report.key,
+            key,
         };
         Ok(self.recorded(recorded, naming, now))
-    }
-
-    /// A further outcome of a decision is a fallback's, under its own key.
-    fn further(&self, report: &OutcomeReport, call: &Call) -> Result<(), EngineError> {
-        let served = self.known_model("model_served", &report.model_served)?;
-        let settled = self.state.names.text(NameKind::Candidate, call.candidate);
-        let same = report.model_served.is_empty()
-            || report.model_served == settled
-            || Some(served.as_str()) == settled.split('#').next();
-        if report.key.is_none() || same {
-            return Err(EngineError::Conflict(
-                "this decision has another outcome already; correct it with AmendOutcome, or report a fallback \
-                 with its own idempotency_key and model_served"
-                    .to_owned(),
-            ));
-        }
-        Ok(())
     }
 
     /// The model that served, where it is not the one decided, and whether nobody offered it.
@@ -235,7 +240,8 @@ impl Engine {
         let mut place = Place { task, candidate, workflow, step, tool, labels, goal, step_key, ..Place::default() };
         naming.complete(&mut place);
         let first = number == decision.number;
-        Some(Box::new(NewCall { at: base.at, place, traits: base.traits, decided: first && base.decided }))
+        let decided = first && base.decided;
+        Some(Box::new(NewCall { at: base.at, place, traits: base.traits, decided, lost: None }))
     }
 
     fn of_elsewhere(
@@ -276,7 +282,7 @@ impl Engine {
         let recorded = OutcomeRecorded {
             call: number,
             decision: number,
-            place: Some(Box::new(NewCall { at: counted_at, place, traits, decided: false })),
+            place: Some(Box::new(NewCall { at: counted_at, place, traits, decided: false, lost: None })),
             served: None,
             off_policy: false,
             retry_of: report.retry_of,
@@ -358,13 +364,33 @@ fn lost(decision: &DecisionRef) -> Call {
         service_tier: ServiceTier::Standard,
         hold: None,
         fallbacks: Vec::new(),
+        further: Vec::new(),
+        attempt: 0,
         named_retry: false,
+        follows_attempt: false,
         follows_failure: false,
         off_policy: false,
         evaluation: false,
         stage: Stage::Expired,
         amendments: 0,
     }
+}
+
+fn already_settled() -> EngineError {
+    EngineError::Conflict(
+        "this decision has another outcome already; correct it with AmendOutcome, or report a fallback with its own \
+         idempotency_key and model_served"
+            .to_owned(),
+    )
+}
+
+/// The key of an outcome without one of its own that is not the decided model's: one such a decision.
+fn keyless(decision: CallNo, body: u64) -> Key {
+    let mut hasher = blake3::Hasher::new_derive_key("oddsmaker 2026 other outcome of a decision");
+    let digest = hasher.update(&decision.0.to_be_bytes()).finalize();
+    let mut first = [0; 16];
+    first.copy_from_slice(&digest.as_bytes()[..16]);
+    Key { hash: u128::from_be_bytes(first), body }
 }
 
 fn counted_at(occurred_at: Option<UnixMillis>, now: UnixMillis) -> Result<UnixMillis, EngineError> {

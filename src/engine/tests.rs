@@ -352,6 +352,36 @@ fn a_decision_lost_in_a_crash_is_folded_from_its_id() {
 }
 
 #[test]
+fn a_fallback_of_a_decision_lost_in_a_crash_leaves_room_for_the_call_it_answers() {
+    let mut before = engine(quiet());
+    let answer = before.decide(&request(), NOW).unwrap();
+    let own = report(reference(&answer), Some(Verdict::Failure(FailureReason::Timeout)));
+    let other = if chosen(&before, &answer) == "openai/gpt-4o" { "openai/gpt-4-turbo" } else { "openai/gpt-4o" };
+    let fallback =
+        OutcomeReport { model_served: other.to_owned(), body: 2, ..report(reference(&answer), Some(Verdict::Success)) };
+    let fallback = OutcomeReport { key: Some(crate::domain::event::Key { hash: 2, body: 2 }), ..fallback };
+    let told = |reports: [&OutcomeReport; 2]| {
+        let mut after = engine(quiet());
+        let restart = after.start("test", "", NOW);
+        fold(&mut after, &restart);
+        let calls = reports.map(|report| record(&mut after, report));
+        let call = |n: usize| after.state.calls[&calls[n]].clone();
+        let counts: Vec<_> = after.state.tasks.values().flat_map(|t| t.cells.values()).cloned().collect();
+        (call(0), call(1), counts, after.state.calls_total)
+    };
+    let (first, second, straight, calls) = told([&own, &fallback]);
+    assert!(!first.is_retry() && second.is_retry() && first.decided && !second.decided);
+    let (second, first, crossed, crossed_calls) = told([&fallback, &own]);
+    assert!(!first.is_retry() && second.is_retry() && first.decided && !second.decided);
+    assert_eq!((first.reward_micro(), second.reward_micro()), (Some(0), None));
+    assert_eq!((straight.len(), calls), (crossed.len(), crossed_calls));
+    let evidence = |cells: &[crate::domain::cell::Cell]| -> (u64, u64) {
+        (cells.iter().map(|c| c.successes).sum(), cells.iter().map(|c| c.failures).sum())
+    };
+    assert_eq!(evidence(&straight), evidence(&crossed));
+}
+
+#[test]
 fn the_same_outcome_counts_once_and_another_one_is_refused() {
     let mut engine = engine(quiet());
     let answer = decide(&mut engine, &request());

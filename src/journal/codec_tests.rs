@@ -167,8 +167,8 @@ fn decided() -> impl Strategy<Value = Decided> {
 }
 
 prop_compose! {
-    fn new_call()(at in instant(), place in place(), traits in traits(), decided in any::<bool>()) -> NewCall {
-        NewCall { at, place, traits, decided }
+    fn new_call()(at in instant(), place in place(), traits in traits(), decided in any::<bool>(), lost in option::of(name())) -> NewCall {
+        NewCall { at, place, traits, decided, lost }
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn stored_new(at: UnixMillis, new: &NewCall) -> pb::NewCall {
         place: Some(stored(&new.place)),
         traits: fields::traits_number(new.traits),
         decided: new.decided,
+        lost: new.lost.map(|c| c.0),
     }
 }
 
@@ -57,5 +58,6 @@ pub(super) fn read_new(at: UnixMillis, stored: pb::NewCall) -> Result<NewCall, C
         place: read(fields::required("place", stored.place)?)?,
         traits: fields::traits(stored.traits)?,
         decided: stored.decided,
+        lost: stored.lost.map(NameId),
     })
 }

@@ -325,7 +325,7 @@ impl Service {
 
     fn calls_of(&self, engine: &mut Engine, goal: &str) -> Vec<Call> {
         let numbers: Vec<CallNo> = match hydrate::goal(&mut engine.state, &self.store, goal) {
-            Some(thread) => thread.entries.iter().map(|e| e.order.2).collect(),
+            Some(thread) => thread.entries.iter().map(|e| e.order.number).collect(),
             None => Vec::new(),
         };
         let call = |n: &CallNo| hydrate::call(&mut engine.state, &self.store, *n).cloned();

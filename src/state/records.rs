@@ -1,7 +1,9 @@
 //! The records of the state, between the domain and the stored messages. What identifies a record stands in its key and is
 //! given back to it here.
 
-use crate::domain::call::{Call, CallNo, Stage};
+use std::collections::HashMap;
+
+use crate::domain::call::{Call, CallNo, Order, Stage};
 use crate::domain::cell::{Cell, Evidence, LatencyHistogram, UsageSums};
 use crate::domain::event::ModelState;
 use crate::domain::flag::FlagState;
@@ -19,6 +21,8 @@ const FOLLOWS_FAILURE: u32 = 1 << 2;
 const OFF_POLICY: u32 = 1 << 3;
 const EVALUATION: u32 = 1 << 4;
 const VOIDED: u32 = 1 << 5;
+const FOLLOWS_ATTEMPT: u32 = 1 << 6;
+const ANSWERED: u32 = 1 << 7;
 
 /// A call as stored, without its slot.
 pub(super) fn call_of(call: &Call) -> pb::Call {
@@ -34,7 +38,9 @@ pub(super) fn call_of(call: &Call) -> pb::Call {
             | flag(call.follows_failure, FOLLOWS_FAILURE)
             | flag(call.off_policy, OFF_POLICY)
             | flag(call.evaluation, EVALUATION)
-            | flag(call.stage == Stage::Voided, VOIDED),
+            | flag(call.stage == Stage::Voided, VOIDED)
+            | flag(call.follows_attempt, FOLLOWS_ATTEMPT)
+            | flag(call.stage == Stage::Answered, ANSWERED),
         traits: fields::traits_number(call.traits),
         task: call.task.0,
         candidate: call.candidate.0,
@@ -51,6 +57,8 @@ pub(super) fn call_of(call: &Call) -> pb::Call {
         service_tier: fields::tier_number(call.service_tier),
         fallbacks: call.fallbacks.iter().map(|f| f.0).collect(),
         amendments: call.amendments,
+        further: call.further.iter().map(|n| n.0).collect(),
+        attempt: call.attempt,
     }
 }
 
@@ -62,6 +70,7 @@ pub(super) fn call(number: CallNo, stored: pb::Call) -> Result<Call, CodecError>
         (Some(settled), _) => Stage::Settled(fields::settled(settled)?),
         (None, Some(after)) => Stage::Open(UnixMillis(at.0.wrapping_add(after))),
         (None, None) if flag(VOIDED) => Stage::Voided,
+        (None, None) if flag(ANSWERED) => Stage::Answered,
         (None, None) => Stage::Expired,
     };
     Ok(Call {
@@ -83,7 +92,10 @@ pub(super) fn call(number: CallNo, stored: pb::Call) -> Result<Call, CodecError>
         service_tier: fields::tier(stored.service_tier)?,
         hold: stored.hold_nano.map(NanoUsd),
         fallbacks: stored.fallbacks.into_iter().map(NameId).collect(),
+        further: stored.further.into_iter().map(CallNo).collect(),
+        attempt: stored.attempt,
         named_retry: flag(NAMED_RETRY),
+        follows_attempt: flag(FOLLOWS_ATTEMPT),
         follows_failure: flag(FOLLOWS_FAILURE),
         off_policy: flag(OFF_POLICY),
         evaluation: flag(EVALUATION),
@@ -98,10 +110,11 @@ const VERDICTS: [ThreadVerdict; 4] =
 /// A goal as stored.
 pub(super) fn goal_of(thread: &GoalThread) -> pb::GoalThread {
     let mut step_keys = Vec::new();
-    let mut entries = Vec::with_capacity(thread.entries.len() * 4);
+    let mut places = HashMap::new();
+    let mut entries = Vec::with_capacity(thread.entries.len() * 5);
     let (mut last_at, mut last_call) = (0_i64, 0_u64);
-    for ThreadEntry { order: (at, decision, number), step_key, verdict } in &thread.entries {
-        let step = step_keys.iter().position(|k| k == step_key).unwrap_or_else(|| {
+    for ThreadEntry { order: Order { at, decision, attempt, number }, step_key, verdict } in &thread.entries {
+        let step = *places.entry(*step_key).or_insert_with(|| {
             step_keys.push(*step_key);
             step_keys.len() - 1
         });
@@ -109,6 +122,7 @@ pub(super) fn goal_of(thread: &GoalThread) -> pb::GoalThread {
         entries.push(fields::zigzag(at.0.wrapping_sub(last_at)));
         entries.push(fields::zigzag(number.0.wrapping_sub(last_call) as i64));
         entries.push(fields::zigzag(number.0.wrapping_sub(decision.0) as i64));
+        entries.push(*attempt);
         entries.push((step as u64) << 2 | verdict as u64);
         (last_at, last_call) = (at.0, number.0);
     }
@@ -122,16 +136,17 @@ pub(super) fn goal_of(thread: &GoalThread) -> pb::GoalThread {
 /// A goal as read.
 pub(super) fn goal(stored: &pb::GoalThread) -> Result<GoalThread, CodecError> {
     let (mut last_at, mut last_call) = (0_i64, 0_u64);
-    let mut entries = Vec::with_capacity(stored.entries.len() / 4);
-    for [at, number, decision, step] in fields::groups("entries", &stored.entries)? {
+    let mut entries = Vec::with_capacity(stored.entries.len() / 5);
+    for [at, number, decision, attempt, step] in fields::groups("entries", &stored.entries)? {
         let at = last_at.wrapping_add(fields::unzigzag(at));
         let number = last_call.wrapping_add(fields::unzigzag(number) as u64);
         let decision = number.wrapping_sub(fields::unzigzag(decision) as u64);
         let key = usize::try_from(step >> 2).ok().and_then(|i| stored.step_keys.get(i));
         let step_key = *fields::required("step_key", key)?;
-        let order = (UnixMillis(at), CallNo(decision), CallNo(number));
+        let (decision, number) = (CallNo(decision), CallNo(number));
+        let order = Order { at: UnixMillis(at), decision, attempt, number };
         entries.push(ThreadEntry { order, step_key, verdict: VERDICTS[(step & 3) as usize] });
-        (last_at, last_call) = (at, number);
+        (last_at, last_call) = (at, number.0);
     }
     let kept = |k: &pb::KeptDraw| KeptDraw {
         task: NameId(k.task),

@@ -108,6 +108,49 @@ async fn a_fallback_is_a_further_call_of_its_decision() {
 }
 
 #[tokio::test]
+async fn a_fallback_told_before_the_failure_it_answers_leaves_the_same_record() {
+    let (_home, daemon) = usual();
+    let mut router = daemon.router().await;
+    let request = pb::GetPolicyRequest { fallback_allowed: true, ..in_goal("triage", "t1", "classify") };
+    let (answer, id) = decide(&mut router, request).await;
+    let fallback =
+        pb::RecordOutcomeRequest { model_served: Some(answer.fallbacks[0].model.clone()), ..costing(&id, true, 0.02) };
+    let first = record(&mut router, fallback.clone()).await;
+    assert!(!first.duplicate && first.posterior.is_none());
+    let mut client = daemon.insights().await;
+    let report = insights(&mut client).await;
+    assert_eq!((report.calls, report.retries, report.decisions), (1, 0, 1), "a call alone is no retry");
+    assert_eq!((report.decisions_open, report.decisions_without_outcome), (0, 0), "the decision has its answer");
+    assert!(record(&mut router, fallback).await.duplicate, "told twice without a key, it counts once");
+    let own = record(&mut router, costing(&id, false, 0.01)).await;
+    assert!(!own.duplicate, "the failure that came first is told last");
+    assert!(own.posterior.is_some(), "it is the router's own first attempt");
+    let report = insights(&mut client).await;
+    assert_eq!((report.calls, report.retries, report.retry_multiplier), (2, 1, Some(2.0)));
+    assert_eq!((report.successful_outcomes, report.failed_calls_count), (1, 1));
+    assert_eq!((report.total_cost_nano_usd, report.off_policy_calls, report.decisions), (30_000_000, 0, 1));
+    let another = pb::RecordOutcomeRequest { model_served: Some("gpt-4-turbo".into()), ..costing(&id, true, 0.02) };
+    assert_eq!(refused(router.record_outcome(another).await).0, Code::AlreadyExists, "it needs its own key");
+}
+
+#[tokio::test]
+async fn a_quality_check_never_takes_the_place_of_the_outcome() {
+    let (_home, daemon) = usual();
+    let mut router = daemon.router().await;
+    let (_, id) = decide(&mut router, ask("triage")).await;
+    let check = pb::RecordOutcomeRequest {
+        purpose: Purpose::Evaluation.into(),
+        idempotency_key: Some("check".into()),
+        ..costing(&id, false, 0.5)
+    };
+    assert!(record(&mut router, check).await.posterior.is_none());
+    assert!(record(&mut router, costing(&id, true, 0.01)).await.posterior.is_some());
+    let report = insights(&mut daemon.insights().await).await;
+    assert_eq!((report.calls, report.retries, report.failed_calls_count), (1, 0, 0));
+    assert_eq!(report.total_cost_nano_usd, 510_000_000, "a check costs all the same");
+}
+
+#[tokio::test]
 async fn a_model_nobody_offered_is_recorded_and_marked() {
     let (_home, daemon) = usual();
     let mut router = daemon.router().await;

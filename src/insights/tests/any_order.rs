@@ -5,11 +5,11 @@ use rand::seq::SliceRandom as _;
 
 use crate::domain::draw::decision_rng;
 use crate::domain::money::NanoUsd;
-use crate::domain::names::Labels;
+use crate::domain::names::{Labels, NameKind};
 use crate::domain::outcome::{DecisionRef, OutcomeOf, OutcomeReport};
 use crate::domain::request::PolicyRequest;
 use crate::domain::time::MINUTE_MS;
-use crate::engine::Amendment;
+use crate::engine::{AmendAddress, Amendment};
 use crate::insights::tests_support::{NOON, World, asks, correction, hours_back, key, outcome, verdict};
 use crate::insights::{Query, Report};
 
@@ -17,11 +17,13 @@ use crate::insights::{Query, Report};
 #[derive(Clone, Debug)]
 struct Story {
     first: OutcomeReport,
+    /// Fallbacks and quality checks of the same decision.
+    others: Vec<OutcomeReport>,
     corrections: Vec<Amendment>,
 }
 
 /// The same decisions in every world: goals of a few steps, some calls without a goal.
-fn decide_all(world: &mut World, many: u64) -> Vec<DecisionRef> {
+fn decide_all(world: &mut World, many: u64) -> Vec<(DecisionRef, String)> {
     let decide = |n: u64| {
         let goal = if n % 5 == 4 { String::new() } else { format!("goal {}", n % 7) };
         let task = if n.is_multiple_of(3) { "tickets" } else { "summaries" };
@@ -33,13 +35,20 @@ fn decide_all(world: &mut World, many: u64) -> Vec<DecisionRef> {
             ..asks(task)
         };
         world.now = NOON.plus_ms(n as i64 * MINUTE_MS);
-        world.decide(&request)
+        let decided = world.decide(&request);
+        let model = world.engine.state.names.text(NameKind::Candidate, decided.candidate);
+        (decided, model.to_owned())
     };
     (0..many).map(decide).collect()
 }
 
-fn random_story(rng: &mut impl rand::Rng, n: u64, decision: DecisionRef, now_minutes: i64) -> Story {
-    let mut first = outcome(OutcomeOf::Decision(decision));
+fn random_story(
+    rng: &mut impl rand::Rng,
+    n: u64,
+    (decision, decided): &(DecisionRef, String),
+    now_minutes: i64,
+) -> Story {
+    let mut first = outcome(OutcomeOf::Decision(*decision));
     first.key = Some(key(n));
     first.verdict = rng.random_bool(0.8).then(|| verdict(rng.random_bool(0.6)));
     first.cost = rng.random_bool(0.7).then(|| NanoUsd(rng.random_range(1..50_000_000)));
@@ -61,31 +70,54 @@ fn random_story(rng: &mut impl rand::Rng, n: u64, decision: DecisionRef, now_min
         amendment
     };
     let corrections = (0..[0, 0, 1, 2][rng.random_range(0..4)]).map(|_| correct(&mut *rng)).collect();
-    Story { first, corrections }
+    let other = |i: u64| {
+        let mut other = OutcomeReport { key: Some(key(1_000 * (i + 1) + n)), body: rng.random(), ..first.clone() };
+        other.model_served =
+            ["openai/gpt-4o", "openai/gpt-4o-mini", "mystery/model"][rng.random_range(0..3)].to_owned();
+        other.verdict = Some(verdict(rng.random_bool(0.6)));
+        other.cost = Some(NanoUsd(rng.random_range(1..50_000_000)));
+        other.evaluation = rng.random_bool(0.2);
+        other
+    };
+    let others: Vec<OutcomeReport> = (0..[0, 0, 1, 2][(n % 4) as usize]).map(other).collect();
+    // Told again without its key it would be another model's call; the decided model's own is told once.
+    let others = others.into_iter().filter(|o| o.evaluation || o.model_served != *decided).collect();
+    Story { first, others, corrections }
 }
 
 const DECISIONS: u64 = 80;
 const NOW_MINUTES: i64 = 100;
 
 /// A report of everything after the `stories` were told in the order of `turns`: a decision's number for each thing told.
-fn told(stories: &[Story], turns: &[usize]) -> Report {
+fn told(stories: &[Story], turns: &[(usize, Option<usize>)]) -> Report {
     let mut world = World::new();
     decide_all(&mut world, DECISIONS);
     world.now = NOON.plus_ms(NOW_MINUTES * MINUTE_MS);
-    let mut next = vec![0; stories.len()];
-    for &turn in turns {
+    let (mut next, mut firsts) = (vec![0; stories.len()], vec![None; stories.len()]);
+    for &(turn, other) in turns {
         let story = &stories[turn];
+        if let Some(other) = other {
+            world.record(&story.others[other]);
+            continue;
+        }
         match next[turn] {
-            0 => _ = world.record(&story.first),
-            later => world.amend(&story.corrections[later - 1]),
+            0 => firsts[turn] = Some(world.record(&story.first)),
+            later => {
+                let address = AmendAddress::Call(firsts[turn].unwrap());
+                world.amend(&Amendment { address, ..story.corrections[later - 1].clone() });
+            }
         }
         next[turn] += 1;
     }
     world.report(&Query { include_cost_breakdown: true, compare_previous: true, ..hours_back(1) })
 }
 
-fn turns(stories: &[Story]) -> Vec<usize> {
-    let things = |(i, story): (usize, &Story)| vec![i; 1 + story.corrections.len()];
+/// A story's number for each thing told of it in turn, or for one of its other calls.
+fn turns(stories: &[Story]) -> Vec<(usize, Option<usize>)> {
+    let things = |(i, story): (usize, &Story)| {
+        let others = (0..story.others.len()).map(move |other| (i, Some(other)));
+        vec![(i, None); 1 + story.corrections.len()].into_iter().chain(others).collect::<Vec<_>>()
+    };
     stories.iter().enumerate().flat_map(things).collect()
 }
 
@@ -96,7 +128,7 @@ fn the_order_in_which_truth_arrives_leaves_no_trace() {
         let mut rng = decision_rng(seed, 1);
         let decisions = decide_all(&mut World::new(), DECISIONS);
         let stories: Vec<Story> =
-            (0..).zip(&decisions).map(|(n, d)| random_story(&mut rng, n, *d, NOW_MINUTES)).collect();
+            (0..).zip(&decisions).map(|(n, d)| random_story(&mut rng, n, d, NOW_MINUTES)).collect();
         let mut order = turns(&stories);
         let straight = told(&stories, &order);
         assert!(
@@ -117,7 +149,7 @@ fn amended_truth_is_truth_known_at_once() {
         let mut rng = decision_rng(seed, 1);
         let decisions = decide_all(&mut World::new(), DECISIONS);
         let stories: Vec<Story> =
-            (0..).zip(&decisions).map(|(n, d)| random_story(&mut rng, n, *d, NOW_MINUTES)).collect();
+            (0..).zip(&decisions).map(|(n, d)| random_story(&mut rng, n, d, NOW_MINUTES)).collect();
         let known: Vec<Story> = stories.iter().map(known_at_once).collect();
         let mut late = turns(&stories);
         late.shuffle(&mut rng);
@@ -132,5 +164,5 @@ fn known_at_once(story: &Story) -> Story {
         first.verdict = correction.success.map(verdict).or(first.verdict);
         first.cost = correction.cost.or(first.cost);
     }
-    Story { first, corrections: Vec::new() }
+    Story { first, corrections: Vec::new(), ..story.clone() }
 }
