@@ -183,6 +183,8 @@ pub struct Call {
     pub off_policy: bool,
     /// A quality check and not production.
     pub evaluation: bool,
+    /// Summed without its workflow, step, tool and labels, because its hour had too many combinations of them already.
+    pub coarse: bool,
     /// Where it stands.
     pub stage: Stage,
     /// How often it was amended.

@@ -11,6 +11,9 @@ use super::time::{HOUR_MS, UnixMillis};
 /// How long minutes are kept: a day's window, the day before it, and the hours its edges may lie in.
 pub const MINUTES_KEPT_MS: i64 = 50 * HOUR_MS;
 
+/// Combinations of names that are told apart within one hour; calls of further ones are summed by task type and candidate.
+pub const HOUR_KEYS_MAX: usize = 10_000;
+
 /// What a sum is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RollupKey {
@@ -33,6 +36,10 @@ impl RollupKey {
     #[must_use]
     pub fn of(call: &Call) -> Self {
         let Call { task, candidate, workflow, step, tool, labels, .. } = *call;
+        if call.coarse {
+            let other = NameId::OTHER;
+            return Self { task, candidate, workflow: other, step: other, tool: other, labels: LabelsId::OTHER };
+        }
         Self { task, candidate, workflow, step, tool, labels }
     }
 }
@@ -272,6 +279,13 @@ impl Rollups {
             apply(&mut self.minutes, at.minute());
             touched(Grain::Minute, at.minute());
         }
+    }
+
+    /// Whether the hour of `at` has no room to tell `key` apart.
+    #[must_use]
+    pub fn is_crowded(&self, at: UnixMillis, key: &RollupKey) -> bool {
+        let hour = self.hours.get(&at.hour());
+        hour.is_some_and(|bucket| bucket.len() >= HOUR_KEYS_MAX && !bucket.contains_key(key))
     }
 
     /// Sums of every key over [`from`, `until`): whole hours from the hours, the ragged ends from the minutes where

@@ -111,11 +111,16 @@ impl State {
 
     /// Puts `call` in the place of `old`: every sum that `old` contributed to is taken back, every sum that `call`
     /// contributes to is added.
-    pub fn replace_call(&mut self, old: Option<&Call>, call: Call) {
+    pub fn replace_call(&mut self, old: Option<&Call>, mut call: Call) {
         if let Some(old) = old {
             self.contribute(old, false);
         } else {
             self.calls_total += 1;
+        }
+        if !call.coarse {
+            let key = RollupKey::of(&call);
+            let times = [call.at, call.counted_at];
+            call.coarse = times.iter().any(|at| self.rollups.is_crowded(*at, &key));
         }
         self.contribute(&call, true);
         if let Some(Stage::Open(until)) = old.map(|o| o.stage) {

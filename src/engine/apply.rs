@@ -91,6 +91,7 @@ fn decide(state: &mut State, seq: u64, event: &Event, decided: &Decided) {
         follows_failure: false,
         off_policy: false,
         evaluation: false,
+        coarse: false,
         stage: Stage::Open(decided.expires_at),
         amendments: 0,
     };
@@ -178,6 +179,7 @@ fn call_of(old: Option<&Call>, seq: u64, recorded: &OutcomeRecorded) -> Option<C
         traits: new.traits,
         service_tier: base.as_ref().map(|b| b.service_tier).unwrap_or_default(),
         hold: base.as_ref().and_then(|b| b.hold),
+        coarse: base.as_ref().is_some_and(|b| b.coarse),
         further: base.as_ref().map(|b| b.further.clone()).unwrap_or_default(),
         fallbacks: base.map(|b| b.fallbacks).unwrap_or_default(),
         attempt: 0,

@@ -371,6 +371,7 @@ fn lost(decision: &DecisionRef) -> Call {
         follows_failure: false,
         off_policy: false,
         evaluation: false,
+        coarse: false,
         stage: Stage::Expired,
         amendments: 0,
     }

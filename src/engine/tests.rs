@@ -444,3 +444,22 @@ fn a_flag_whose_pair_is_no_longer_compared_is_cleared() {
     let look = look(NameId(2), &state, &comparisons(&BTreeMap::new(), |_| true), 0.02).unwrap();
     assert_eq!(look.raised, None);
 }
+
+#[test]
+fn an_hour_tells_only_so_many_combinations_apart_and_loses_no_call() {
+    use crate::domain::rollup::HOUR_KEYS_MAX;
+    let mut engine = engine(quiet());
+    let (mut answers, steps) = (Vec::new(), 101);
+    for n in 0..(HOUR_KEYS_MAX + 200) {
+        let labels = BTreeMap::from([("team".to_owned(), format!("t{}", n / steps))]);
+        let request = PolicyRequest { step: format!("s{}", n % steps), labels, explain: false, ..request() };
+        answers.push(decide(&mut engine, &request));
+    }
+    let hour = |engine: &Engine| engine.state.rollups.hours.values().next().unwrap().clone();
+    assert!(hour(&engine).len() <= HOUR_KEYS_MAX + 3, "{} sums", hour(&engine).len());
+    assert_eq!(hour(&engine).values().map(|t| t.decisions).sum::<i64>(), (HOUR_KEYS_MAX + 200) as i64);
+    let call = record(&mut engine, &report(reference(answers.last().unwrap()), Some(Verdict::Success)));
+    assert!(engine.state.calls[&call].coarse && !engine.state.calls[&answers[0].decided.number].coarse);
+    let sums: Vec<_> = hour(&engine).values().map(|t| (t.calls, t.successes)).filter(|s| *s != (0, 0)).collect();
+    assert_eq!(sums, [(1, 1)]);
+}

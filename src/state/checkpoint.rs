@@ -21,8 +21,8 @@ use crate::journal::{fields, pb};
 /// Records by key; `None`: to be removed.
 type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// From so many records at hand that nobody touched, they are let go of too (they were only read).
-const SWEEP_FROM: usize = 10_000;
+/// Open decisions kept at hand, the newest ones; the others are read when their outcome or their end comes.
+pub(super) const OPEN_AT_HAND: usize = 50_000;
 
 /// What one step forward writes.
 #[derive(Debug)]
@@ -109,6 +109,11 @@ impl SledStore {
 
     /// Lets go of what `committed` made superfluous and nobody touched since; to be called under the engine's lock.
     pub fn evict(&self, state: &mut State, committed: Committed) {
+        self.evict_to(state, committed, OPEN_AT_HAND);
+    }
+
+    /// As [`SledStore::evict`], keeping `at_hand` open decisions, and a fifth as many of whatever else was looked up.
+    pub(super) fn evict_to(&self, state: &mut State, committed: Committed, at_hand: usize) {
         let Some(touched) = &state.touched else { return };
         let keys: HashSet<u128> = touched.keys.iter().copied().collect();
         for call in committed.calls {
@@ -126,14 +131,22 @@ impl SledStore {
                 state.keys.remove(&key);
             }
         }
+        let spare = at_hand / 5;
         // What is left is open, touched, or was only looked up; the last must not pile up.
-        if state.calls.len() > state.open.len() + touched.calls.len() + SWEEP_FROM {
+        if state.calls.len() > state.open.len() + touched.calls.len() + spare {
             state.calls.retain(|number, call| matches!(call.stage, Stage::Open(_)) || touched.calls.contains(number));
         }
-        if state.goals.len() > touched.goals.len() + SWEEP_FROM {
+        // Outcomes come soon or late; those that come late find their decision in the store.
+        if state.calls.len() > touched.calls.len() + at_hand + spare {
+            let mut numbers: Vec<CallNo> = state.calls.keys().copied().collect();
+            let oldest = numbers.len() - at_hand;
+            let kept_from = *numbers.select_nth_unstable(oldest).1;
+            state.calls.retain(|number, _| *number >= kept_from || touched.calls.contains(number));
+        }
+        if state.goals.len() > touched.goals.len() + spare {
             state.goals.retain(|goal, _| touched.goals.contains(goal));
         }
-        if state.keys.len() > keys.len() + SWEEP_FROM {
+        if state.keys.len() > keys.len() + spare {
             state.keys.retain(|key, _| keys.contains(key));
         }
     }

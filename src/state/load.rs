@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use sled::Tree;
 
+use super::checkpoint::OPEN_AT_HAND;
 use super::error::StoreError;
 use super::keys::{self, Kind, Rest, SLOT_BITS};
 use super::store::Written;
@@ -159,6 +160,11 @@ fn open_calls(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
             if let Stage::Open(until) = call.stage {
                 state.open.insert((until, number));
                 state.calls.insert(number, call);
+                // Pages come in rising order: the newest stay at hand.
+                if state.calls.len() > 2 * OPEN_AT_HAND {
+                    let kept_from = number.0.saturating_sub(OPEN_AT_HAND as u64);
+                    state.calls.retain(|n, _| n.0 >= kept_from);
+                }
             }
         }
         Ok(())

@@ -23,6 +23,7 @@ const EVALUATION: u32 = 1 << 4;
 const VOIDED: u32 = 1 << 5;
 const FOLLOWS_ATTEMPT: u32 = 1 << 6;
 const ANSWERED: u32 = 1 << 7;
+const COARSE: u32 = 1 << 8;
 
 /// A call as stored, without its slot.
 pub(super) fn call_of(call: &Call) -> pb::Call {
@@ -40,7 +41,8 @@ pub(super) fn call_of(call: &Call) -> pb::Call {
             | flag(call.evaluation, EVALUATION)
             | flag(call.stage == Stage::Voided, VOIDED)
             | flag(call.follows_attempt, FOLLOWS_ATTEMPT)
-            | flag(call.stage == Stage::Answered, ANSWERED),
+            | flag(call.stage == Stage::Answered, ANSWERED)
+            | flag(call.coarse, COARSE),
         traits: fields::traits_number(call.traits),
         task: call.task.0,
         candidate: call.candidate.0,
@@ -99,6 +101,7 @@ pub(super) fn call(number: CallNo, stored: pb::Call) -> Result<Call, CodecError>
         follows_failure: flag(FOLLOWS_FAILURE),
         off_policy: flag(OFF_POLICY),
         evaluation: flag(EVALUATION),
+        coarse: flag(COARSE),
         stage,
         amendments: stored.amendments,
     })
