@@ -2,7 +2,7 @@
 //! (not serving → drain → sync → exit). It decides nothing itself.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,13 +16,11 @@ use tokio::sync::watch;
 use crate::clock::SteadyClock;
 use crate::config::Settings;
 use crate::domain::catalog::Catalog;
-use crate::domain::event::Event;
-use crate::domain::state::State;
 use crate::domain::token::TokenKey;
-use crate::engine::{Engine, hydrate};
-use crate::journal::{Journal, JournalOptions, JournalReader, OpenReport, codec};
-use crate::service::{About, CatalogRead, Clock as _, Parts, Service};
-use crate::state::{self, CatchUpError, Opened, SledStore};
+use crate::engine::Engine;
+use crate::journal::{Journal, JournalError, JournalOptions, JournalReader};
+use crate::service::{About, CatalogRead, Parts, Service, disk_is_low};
+use crate::state::{CatchUpError, Standing, StoreError, bring_up};
 
 /// Version of the layout of a data directory. A newer one is never touched.
 pub const FORMAT: u32 = 1;
@@ -111,97 +109,66 @@ fn open(
     let (journal, report) = Journal::open(&data_dir.join("journal"), options)?;
     let (token_key, root_seed) = keys(data_dir, report.last_seq == 0)?;
     let reader = JournalReader::open(&data_dir.join("journal"))?;
-    let (store, state, rebuilt, folded) = match caught_up(data_dir, &report, &reader) {
-        // A record found broken on the way marks the store; opened again, it is checked whole and set aside.
-        Err(CatchUpError::Store(_)) => caught_up(data_dir, &report, &reader),
-        first => first,
+    let Standing { state, store, stored_seq, folded, rebuilt, set_aside } =
+        standing(data_dir, report.last_seq, &reader)?;
+    if let Some((why, aside)) = &set_aside {
+        tracing::warn!(%why, aside = %aside.display(), "the state was set aside; it is built anew from the record");
     }
-    .map_err(|error| match error {
-        CatchUpError::Journal(error) => error,
-        other => anyhow::anyhow!("{other}"),
-    })?;
+    if let Err(why) = &store {
+        tracing::error!(%why, "there is no store: everything is held in memory");
+    }
     if state.applied_seq != report.last_seq {
         bail!("the record ends at event {}, but could be folded only up to {}", report.last_seq, state.applied_seq);
     }
-    let stored_seq = state.applied_seq;
     let clock = Arc::new(SteadyClock::start(state.last_at));
-    let catalog = Arc::new(loaded.catalog.clone());
-    let mut engine = Engine::new(state, catalog, root_seed);
-    let events = engine.start(env!("CARGO_PKG_VERSION"), &loaded.text, clock.now());
-    write_first(&journal, &mut engine, &events)?;
-    let ready = Ready {
-        address,
-        data_dir: data_dir.clone(),
-        catalog_summary: format!("{} ({})", loaded.catalog.summary(), loaded.origin),
-        last_seq: engine.state.applied_seq,
-        folded,
-        dropped_tail_bytes: report.dropped_tail_bytes,
-        rebuilt,
-    };
+    let engine = Engine::new(state, Arc::new(loaded.catalog.clone()), root_seed);
     let about = About { data_dir: data_dir.clone(), addresses: vec![address.to_string()] };
-    let max_pending_bytes = settings.ledger.max_pending_bytes;
-    let parts = Parts {
+    let service = Service::new(Parts {
         engine,
         journal,
         reader,
         store,
         stored_seq,
+        beginning: Some(loaded.text.clone()),
         clock,
         token_key,
-        max_pending_bytes,
+        max_pending_bytes: settings.ledger.max_pending_bytes,
         catalog_source,
         about,
+    });
+    service.maintain()?;
+    if let Err(why) = service.ready() {
+        tracing::warn!(%why, "nothing is taken yet; what is known is answered");
+    }
+    let ready = Ready {
+        address,
+        data_dir: data_dir.clone(),
+        catalog_summary: format!("{} ({})", loaded.catalog.summary(), loaded.origin),
+        last_seq: service.last_seq(),
+        folded,
+        dropped_tail_bytes: report.dropped_tail_bytes,
+        rebuilt,
     };
-    Ok((Arc::new(Service::new(parts)), ready))
+    Ok((Arc::new(service), ready))
 }
 
-/// The state as the store has it; a store that is not there or broken is set aside and built anew.
-fn open_state(data_dir: &Path, report: &OpenReport) -> anyhow::Result<(SledStore, State, bool)> {
+/// The state up to the end of the record. Where there is no room to store it, it is held in memory, so that a daemon on a
+/// full disk starts and answers what it knows.
+fn standing(data_dir: &Path, last_seq: u64, reader: &JournalReader) -> anyhow::Result<Standing> {
     let dir = data_dir.join("state");
-    let opened = SledStore::open(&dir)?;
-    if let Some((why, aside)) = &opened.set_aside {
-        tracing::warn!(%why, aside = %aside.display(), "the state was set aside; it is built anew from the record");
+    let read = |from| {
+        let entries = reader.read_from(from)?;
+        Ok::<_, JournalError>(entries.map(|entry| entry.map(|entry| (entry.seq, entry.payload))))
+    };
+    if !disk_is_low(data_dir) {
+        match bring_up::stored(&dir, last_seq, read) {
+            Err(CatchUpError::Store(why @ (StoreError::NoRoom(_) | StoreError::Broken(_)))) => {
+                tracing::error!(%why, "the state cannot be stored; what it lacks is held in memory");
+            }
+            told => return Ok(told?),
+        }
     }
-    // A checkpoint is never written ahead of the record's sync: what the state has seen was on disk.
-    if let Some(seen) = opened.state.as_ref().map(|s| s.applied_seq).filter(|seen| *seen > report.last_seq) {
-        bail!(
-            "the record ends at event {}, but the state has seen event {seen}: the end of the record was damaged, or an \
-             older copy of it was put back. Restore the whole data directory; to go on with what the record still has, \
-             remove {}",
-            report.last_seq,
-            dir.display()
-        );
-    }
-    let rebuilt = opened.state.is_none() && report.last_seq > 0;
-    Ok((opened.store, opened.state.unwrap_or_else(Opened::blank), rebuilt))
-}
-
-type CaughtUp = (SledStore, State, bool, u64);
-
-/// The state up to the end of the record, whether it was built anew, and how many facts were folded.
-fn caught_up(
-    data_dir: &Path,
-    report: &OpenReport,
-    reader: &JournalReader,
-) -> Result<CaughtUp, CatchUpError<anyhow::Error>> {
-    let (store, mut state, rebuilt) = open_state(data_dir, report).map_err(CatchUpError::Journal)?;
-    let entries = reader.read_from(state.applied_seq + 1).map_err(|e| CatchUpError::Journal(e.into()))?;
-    let entries = entries.map(|e| e.map(|e| (e.seq, e.payload)).map_err(anyhow::Error::from));
-    let folded = state::catch_up(&mut state, &store, entries)?.folded;
-    Ok((store, state, rebuilt, folded))
-}
-
-/// Writes the facts of a start, durably.
-fn write_first(journal: &Journal, engine: &mut Engine, events: &[Event]) -> anyhow::Result<()> {
-    for event in events {
-        let mut bytes = Vec::new();
-        codec::encode(event, &mut bytes);
-        let seq = journal.append(&bytes)?;
-        hydrate::needs(&mut engine.state, &hydrate::NoStore, event);
-        engine.apply(seq, event);
-    }
-    journal.wait_synced_blocking(engine.state.applied_seq, Duration::from_secs(60))?;
-    Ok(())
+    Ok(bring_up::in_memory(&dir, last_seq, read)?)
 }
 
 /// Makes sure that the directory is one of ours and can be written.
@@ -218,7 +185,7 @@ fn prepare(data_dir: &Path) -> anyhow::Result<()> {
             ),
             Err(_) => bail!("{} does not hold a format number; is {shown} a data directory?", format.display()),
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             if data_dir.join("journal").exists() {
                 bail!("{shown} holds a journal but no FORMAT file; restore it (its content is {FORMAT}) or the copy");
             }
@@ -230,7 +197,11 @@ fn prepare(data_dir: &Path) -> anyhow::Result<()> {
     }
     let probe = data_dir.join(".probe");
     let written = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
-    written.with_context(|| format!("the data directory {shown} cannot be written"))
+    match written {
+        // A full disk passes, and what is known can be read meanwhile.
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Ok(()),
+        told => told.with_context(|| format!("the data directory {shown} cannot be written")),
+    }
 }
 
 /// The key that authenticates ids, and the seed of all draws; made once.
@@ -243,11 +214,11 @@ fn keys(data_dir: &Path, new: bool) -> anyhow::Result<(TokenKey, u64)> {
                 bail!("{} must hold 32 bytes; restore it from a copy: ids handed out depend on it", path.display())
             }
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !new => bail!(
+        Err(error) if error.kind() == ErrorKind::NotFound && !new => bail!(
             "{} is missing beside a record that was made with it; restore it from a copy: ids handed out depend on it",
             path.display()
         ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             let mut bits = [0; 32];
             getrandom::fill(&mut bits).map_err(|e| anyhow::anyhow!("no random numbers to be had: {e}"))?;
             write_durably(data_dir, "key", &bits)?;
@@ -318,7 +289,8 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Expires decisions and writes checkpoints until told to stop, on a thread of its own; a failure stops the daemon.
+/// Expires decisions and writes checkpoints until told to stop, on a thread of its own; a journal that failed stops the
+/// daemon.
 fn maintain(
     service: Arc<Service>,
     interval_ms: i64,
@@ -329,11 +301,8 @@ fn maintain(
         while stop.borrow().is_none() {
             let began = Instant::now();
             if let Err(error) = service.maintain() {
-                tracing::error!(%error, "maintenance failed");
-                if !service.may_recover() {
-                    stop.send_replace(Some(Some(error.to_string())));
-                    return;
-                }
+                stop.send_replace(Some(Some(error.to_string())));
+                return;
             }
             std::thread::sleep(pause.saturating_sub(began.elapsed()).max(Duration::from_millis(1)));
         }

@@ -104,6 +104,16 @@ impl Engine {
         naming.events.into_iter().map(|body| Event { at: now, body }).collect()
     }
 
+    /// Goes on with `state`, which was folded from the same facts; returns the one it had.
+    ///
+    /// # Panics
+    /// INV-ENGINE-1: an engine never goes back.
+    pub fn go_on_with(&mut self, state: State) -> State {
+        assert!(state.applied_seq == self.state.applied_seq, "INV-ENGINE-1: an engine never goes back");
+        self.tables.clear();
+        std::mem::replace(&mut self.state, state)
+    }
+
     /// Decides by `catalog` from now on.
     pub fn use_catalog(&mut self, catalog: Arc<Catalog>) {
         self.catalog = catalog;

@@ -463,3 +463,33 @@ fn an_hour_tells_only_so_many_combinations_apart_and_loses_no_call() {
     let sums: Vec<_> = hour(&engine).values().map(|t| (t.calls, t.successes)).filter(|s| *s != (0, 0)).collect();
     assert_eq!(sums, [(1, 1)]);
 }
+
+#[test]
+fn an_engine_goes_on_with_another_state_and_gives_no_number_twice() {
+    let taught = |best: &str| {
+        let mut engine = engine(quiet());
+        for candidate in ["openai/gpt-4o", "openai/gpt-4o-mini", "openai/gpt-4-turbo"] {
+            let (good, bad) = if candidate == best { (9_900, 100) } else { (100, 9_900) };
+            teach(&mut engine, candidate, good, bad);
+        }
+        engine
+    };
+    let mut engine = taught("openai/gpt-4o");
+    let answer = decide(&mut engine, &request());
+    assert_eq!(chosen(&engine, &answer), "openai/gpt-4o");
+    // The same versions of cells, with other evidence: nothing that was kept of the old ones may be used.
+    let other = State { applied_seq: engine.state.applied_seq, ..taught("openai/gpt-4o-mini").state };
+    let number = engine.next_call();
+    engine.go_on_with(other);
+    let answer = decide(&mut engine, &request());
+    assert_eq!(chosen(&engine, &answer), "openai/gpt-4o-mini");
+    assert_eq!(answer.decided.number, number);
+}
+
+#[test]
+#[should_panic(expected = "INV-ENGINE-1")]
+fn an_engine_never_goes_back() {
+    let mut engine = engine(quiet());
+    let behind = State { applied_seq: engine.state.applied_seq - 1, ..State::default() };
+    engine.go_on_with(behind);
+}

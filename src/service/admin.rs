@@ -80,7 +80,7 @@ impl Service {
             let known = cells(&engine, &request.task_type, request.model.as_deref())?;
             let task = engine.state.names.id(NameKind::Task, &request.task_type).unwrap_or(NameId::OTHER);
             let duplicate = match request.key {
-                Some(key) => engine.used(&self.store, key)?.is_some(),
+                Some(key) => self.sure(engine.used(&self.shelf, key))?.is_some(),
                 None => false,
             };
             if !duplicate {

@@ -6,10 +6,12 @@ pub mod admin_reply;
 mod decided;
 mod explain;
 mod reply;
+mod shelf;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -26,22 +28,16 @@ use crate::domain::token::{TokenKey, TokenKind};
 use crate::engine::{Amendment, Engine, EngineError, Recorded, hydrate, posterior_of};
 use crate::insights;
 use crate::journal::{CommitWaiter, Journal, JournalError, JournalReader, codec};
-use crate::state::{Checkpoint, Committed, SledStore, StoreError};
+use crate::state::{SledStore, StoreError};
+use shelf::Shelf;
+use upkeep::Reopening;
+pub(crate) use upkeep::disk_is_low;
 
 /// Time, as an argument of everything.
 pub trait Clock: Send + Sync {
     /// Now; never runs backwards, and does not follow jumps of the wall clock while the process runs.
     fn now(&self) -> UnixMillis;
 }
-
-/// Expired decisions put into one fact at most.
-const EXPIRE_AT_ONCE: usize = 1_000;
-
-/// How long a checkpoint waits for the journal: a full disk may take its time.
-const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(24 * 3600);
-
-/// Space kept free on the disk for the index, at least and at most, in bytes; between them a twentieth of the disk.
-const DISK_RESERVE_BYTES: (u64, u64) = (8 << 20, 64 << 20);
 
 /// How soon a caller may try again when the daemon is loaded.
 const RETRY_AFTER_MS: u64 = 200;
@@ -80,7 +76,10 @@ impl From<JournalError> for ServiceError {
 
 impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
-        Self::Internal(error.to_string())
+        match error {
+            StoreError::NoRoom(_) => Self::Full(error.to_string()),
+            other => Self::Unavailable { why: other.to_string(), retry_after_ms: 1_000 },
+        }
     }
 }
 
@@ -98,10 +97,12 @@ pub struct Parts {
     pub journal: Journal,
     /// Read access to it.
     pub reader: JournalReader,
-    /// The indexed state.
-    pub store: SledStore,
+    /// The indexed state, or why there is none while `engine` holds everything.
+    pub store: Result<SledStore, StoreError>,
     /// The last fact the store has.
     pub stored_seq: u64,
+    /// Text of the catalogue, when the facts of the start are still to be written (by [`Service::maintain`]).
+    pub beginning: Option<String>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Authenticates ids.
@@ -134,7 +135,7 @@ pub struct Service {
     engine: Mutex<Engine>,
     journal: Journal,
     reader: JournalReader,
-    store: SledStore,
+    shelf: Shelf,
     clock: Arc<dyn Clock>,
     token_key: TokenKey,
     max_pending_bytes: u64,
@@ -142,8 +143,11 @@ pub struct Service {
     about: About,
     started: Instant,
     stopping: ArcSwap<Option<String>>,
-    /// The store did not take a checkpoint. It is derived and built anew at the next start; until then it is left alone.
-    store_failed: AtomicBool,
+    reopening: Mutex<Reopening>,
+    /// Text of the catalogue while the facts of the start are not written.
+    beginning: Mutex<Option<String>>,
+    /// The facts of the start are written.
+    begun: AtomicBool,
     /// The last fact the store has.
     stored_seq: AtomicU64,
     /// The last fact that gave a name its number: until it is synced, no id that uses the number may be handed out.
@@ -187,13 +191,13 @@ impl Service {
     /// A service over its parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { engine, journal, reader, store, stored_seq, clock, .. } = parts;
+        let Parts { engine, journal, reader, store, stored_seq, clock, beginning, .. } = parts;
         let Parts { token_key, max_pending_bytes, catalog_source, about, .. } = parts;
         Self {
             engine: Mutex::new(engine),
             journal,
             reader,
-            store,
+            shelf: Shelf::new(store),
             clock,
             token_key,
             max_pending_bytes,
@@ -201,7 +205,9 @@ impl Service {
             about,
             started: Instant::now(),
             stopping: ArcSwap::from_pointee(None),
-            store_failed: AtomicBool::new(false),
+            reopening: Mutex::default(),
+            begun: AtomicBool::new(beginning.is_none()),
+            beginning: Mutex::new(beginning),
             stored_seq: AtomicU64::new(stored_seq),
             named_seq: AtomicU64::new(0),
             disk_low: AtomicBool::new(false),
@@ -237,12 +243,12 @@ impl Service {
         // Read under the lock: facts then carry times that never run backwards.
         let now = self.clock.now();
         if let Some(key) = request.key
-            && let Some((_, seq)) = engine.used(&self.store, key)?
+            && let Some((_, seq)) = self.sure(engine.used(&self.shelf, key))?
         {
             return Ok(Decided::Before(seq, Synced(Some(self.journal.commit_waiter()))));
         }
         if !request.goal_id.is_empty() {
-            hydrate::goal(&mut engine.state, &self.store, &request.goal_id);
+            hydrate::goal(&mut engine.state, &self.shelf, &request.goal_id);
         }
         let answer = engine.decide(request, now)?;
         self.write(&mut engine, &answer.events)?;
@@ -276,7 +282,7 @@ impl Service {
         self.accepting()?;
         let mut engine = self.engine.lock();
         let now = self.clock.now();
-        let recorded = engine.record(&self.store, report, now)?;
+        let recorded = self.sure(engine.record(&self.shelf, report, now))?;
         self.finish(engine, &recorded, now)
     }
 
@@ -289,7 +295,7 @@ impl Service {
         let (reply, synced) = {
             let mut engine = self.engine.lock();
             let now = self.clock.now();
-            let recorded = engine.amend(&self.store, &amendment, now)?;
+            let recorded = self.sure(engine.amend(&self.shelf, &amendment, now))?;
             self.finish(engine, &recorded, now)?
         };
         synced.wait().await?;
@@ -305,7 +311,7 @@ impl Service {
         let (duplicate, synced) = {
             let mut engine = self.engine.lock();
             let now = self.clock.now();
-            let event = engine.void(&self.store, call, by, reason, now)?;
+            let event = self.sure(engine.void(&self.shelf, call, by, reason, now))?;
             self.write(&mut engine, event.as_slice())?;
             (event.is_none(), Synced(Some(self.journal.commit_waiter())))
         };
@@ -319,17 +325,31 @@ impl Service {
     /// See [`ServiceError`].
     pub fn insights(&self, query: &insights::Query) -> Result<insights::Report, ServiceError> {
         let mut engine = self.engine.lock();
-        let calls = query.filters.goal_id.as_ref().map(|goal| self.calls_of(&mut engine, goal));
+        let calls = query.filters.goal_id.as_ref().map(|goal| self.calls_of(&mut engine, goal)).transpose()?;
         Ok(insights::report(&engine, calls.as_deref(), query, self.clock.now()))
     }
 
-    fn calls_of(&self, engine: &mut Engine, goal: &str) -> Vec<Call> {
-        let numbers: Vec<CallNo> = match hydrate::goal(&mut engine.state, &self.store, goal) {
+    fn calls_of(&self, engine: &mut Engine, goal: &str) -> Result<Vec<Call>, ServiceError> {
+        let numbers: Vec<CallNo> = match hydrate::goal(&mut engine.state, &self.shelf, goal) {
             Some(thread) => thread.entries.iter().map(|e| e.order.number).collect(),
             None => Vec::new(),
         };
-        let call = |n: &CallNo| hydrate::call(&mut engine.state, &self.store, *n).cloned();
-        numbers.iter().filter_map(call).collect()
+        let call = |n: &CallNo| hydrate::call(&mut engine.state, &self.shelf, *n).cloned();
+        let calls = numbers.iter().filter_map(call).collect();
+        let shut = |why: StoreError| ServiceError::Unavailable { why: why.to_string(), retry_after_ms: 1_000 };
+        self.shelf.readable().map_err(shut)?;
+        Ok(calls)
+    }
+
+    /// A refusal that rests on what the store does not hold counts only while the store is whole.
+    fn sure<T>(&self, told: Result<T, EngineError>) -> Result<T, ServiceError> {
+        match told {
+            Ok(told) => Ok(told),
+            Err(refusal) => {
+                self.shelf.health()?;
+                Err(refusal.into())
+            }
+        }
     }
 
     /// Writes facts and folds them in; a look at the flag of the task type they concern may follow.
@@ -338,7 +358,7 @@ impl Service {
             return Ok(engine.state.applied_seq);
         }
         // What was looked up is not to be relied on when a record of the store could not be read.
-        self.store.health()?;
+        self.shelf.health()?;
         let mut bytes = Vec::with_capacity(160 * events.len());
         let mut ends = Vec::with_capacity(events.len());
         for event in events {
@@ -350,7 +370,7 @@ impl Service {
         let first = self.journal.append_all(&payloads)?;
         let mut seq = first;
         for event in events {
-            hydrate::needs(&mut engine.state, &self.store, event);
+            hydrate::needs(&mut engine.state, &self.shelf, event);
             engine.apply(seq, event);
             if matches!(event.body, Body::Named { .. } | Body::LabelsNamed { .. }) {
                 self.named_seq.store(seq, Ordering::Release);
@@ -367,7 +387,7 @@ impl Service {
         now: UnixMillis,
     ) -> Result<(OutcomeReply, Synced), ServiceError> {
         self.write(&mut engine, &recorded.events)?;
-        let call = hydrate::call(&mut engine.state, &self.store, recorded.call);
+        let call = hydrate::call(&mut engine.state, &self.shelf, recorded.call);
         let call = call.cloned().ok_or_else(|| ServiceError::Internal("a settled call is not at hand".to_owned()))?;
         if !recorded.duplicate && call.reward_micro().is_some() {
             let look = engine.look_at_flag(call.task, now);
@@ -415,6 +435,10 @@ impl Service {
                 "the disk is nearly full: nothing is taken until space is freed".to_owned(),
             ));
         }
+        self.shelf.health()?;
+        if !self.begun.load(Ordering::Acquire) {
+            return Err(ServiceError::Full("there was no room to write down that the daemon started".to_owned()));
+        }
         if self.journal.pending_bytes() > self.max_pending_bytes {
             return Err(ServiceError::unavailable("the disk is slower than the callers; try again shortly"));
         }
@@ -429,93 +453,14 @@ impl Service {
         self.accepting().map_err(|e| e.to_string())
     }
 
+    /// The last fact folded.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.engine.lock().state.applied_seq
+    }
+
     /// Takes no more requests from now on.
     pub fn stop_taking(&self, why: &str) {
         self.stopping.store(Arc::new(Some(why.to_owned())));
-    }
-
-    /// What time does: decisions expire, and what was touched goes to the store. Called every moment by one thread.
-    ///
-    /// # Errors
-    /// The journal or the store failed.
-    pub fn maintain(&self) -> Result<(), ServiceError> {
-        if self.look_at_the_disk() {
-            return Ok(());
-        }
-        if self.journal.accepting().is_ok() {
-            let mut engine = self.engine.lock();
-            let now = self.clock.now();
-            while let Some(event) = engine.expire(now, EXPIRE_AT_ONCE) {
-                self.write(&mut engine, &[event])?;
-            }
-        }
-        self.checkpoint()
-    }
-
-    /// Notes whether the disk is nearly full. sled must not meet a full disk: it does not get over it.
-    fn look_at_the_disk(&self) -> bool {
-        let low = rustix::fs::statvfs(&self.about.data_dir).is_ok_and(|disk| {
-            let (size, free) = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
-            free < (size / 20).clamp(DISK_RESERVE_BYTES.0, DISK_RESERVE_BYTES.1)
-        });
-        if low != self.disk_low.swap(low, Ordering::AcqRel) {
-            match low {
-                true => tracing::error!("the disk is nearly full: nothing is taken until space is freed"),
-                false => tracing::info!("there is space on the disk again"),
-            }
-        }
-        low
-    }
-
-    /// Whether what failed may pass by itself: a full disk does, when space returns.
-    #[must_use]
-    pub fn may_recover(&self) -> bool {
-        matches!(self.journal.accepting(), Err(JournalError::Full))
-    }
-
-    /// Writes what was touched to the store, never ahead of the journal.
-    ///
-    /// # Errors
-    /// The journal or the store failed. A store that failed once is not written again in this process.
-    pub fn checkpoint(&self) -> Result<(), ServiceError> {
-        if self.store_failed.load(Ordering::Acquire) {
-            return Err(ServiceError::Internal(
-                "the state could not be written; it is built anew at the next start".into(),
-            ));
-        }
-        let checkpoint = {
-            let mut engine = self.engine.lock();
-            if engine.state.applied_seq == self.stored_seq.load(Ordering::Acquire) {
-                return Ok(());
-            }
-            self.store.prepare(&mut engine.state)
-        };
-        match checkpoint.map_err(ServiceError::from).and_then(|checkpoint| self.store_it(checkpoint)) {
-            Ok(committed) => self.store.evict(&mut self.engine.lock().state, committed),
-            Err(error) => {
-                self.store_failed.store(true, Ordering::Release);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    fn store_it(&self, checkpoint: Checkpoint) -> Result<Committed, ServiceError> {
-        let seq = checkpoint.applied_seq();
-        self.journal.wait_synced_blocking(seq, CHECKPOINT_PATIENCE)?;
-        let committed = self.store.commit(checkpoint)?;
-        self.stored_seq.store(seq, Ordering::Release);
-        Ok(committed)
-    }
-
-    /// Makes everything durable and leaves the marks of a clean stop.
-    ///
-    /// # Errors
-    /// The journal or the store failed; what was acknowledged is safe in any case.
-    pub fn shutdown(self, patience: Duration) -> Result<(), ServiceError> {
-        let stored = self.checkpoint();
-        self.journal.shutdown(patience)?;
-        stored?;
-        Ok(self.store.close()?)
     }
 }

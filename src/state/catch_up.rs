@@ -41,6 +41,20 @@ pub enum CatchUpError<E> {
         /// The one that came.
         found: u64,
     },
+    /// The stored state has seen more than the journal has.
+    #[error(
+        "the record ends at event {ends}, but the state has seen event {seen}: the end of the record was damaged, or an \
+         older copy of it was put back. Restore the whole data directory; to go on with what the record still has, \
+         remove {dir}"
+    )]
+    Ahead {
+        /// The last fact of the journal.
+        ends: u64,
+        /// The last fact in the stored state.
+        seen: u64,
+        /// Folder of the stored state.
+        dir: String,
+    },
     /// The stored state failed.
     #[error(transparent)]
     Store(StoreError),
@@ -56,7 +70,32 @@ pub fn catch_up<E>(
     store: &SledStore,
     entries: impl IntoIterator<Item = Result<(u64, Vec<u8>), E>>,
 ) -> Result<CaughtUp, CatchUpError<E>> {
-    let (mut folded, mut since) = (0, 0);
+    let done = fold(state, Some(store), STEP, entries)?;
+    if done.folded % STEP > 0 {
+        step(state, store).map_err(CatchUpError::Store)?;
+    }
+    Ok(done)
+}
+
+/// As [`catch_up`], storing nothing: what is folded stays in memory until there is room for it.
+///
+/// # Errors
+/// As [`catch_up`].
+pub fn fold_in_memory<E>(
+    state: &mut State,
+    store: Option<&SledStore>,
+    entries: impl IntoIterator<Item = Result<(u64, Vec<u8>), E>>,
+) -> Result<CaughtUp, CatchUpError<E>> {
+    fold(state, store, u64::MAX, entries)
+}
+
+fn fold<E>(
+    state: &mut State,
+    store: Option<&SledStore>,
+    step_every: u64,
+    entries: impl IntoIterator<Item = Result<(u64, Vec<u8>), E>>,
+) -> Result<CaughtUp, CatchUpError<E>> {
+    let mut folded = 0;
     for entry in entries {
         let (seq, bytes) = entry.map_err(CatchUpError::Journal)?;
         let wanted = state.applied_seq + 1;
@@ -67,17 +106,15 @@ pub fn catch_up<E>(
             return Err(CatchUpError::Gap { wanted, found: seq });
         }
         let event = codec::decode(&bytes).map_err(|error| CatchUpError::Event { seq, error })?;
-        hydrate::needs(state, store, &event);
-        store.health().map_err(CatchUpError::Store)?;
-        apply(state, seq, &event);
-        (folded, since) = (folded + 1, since + 1);
-        if since == STEP {
-            step(state, store).map_err(CatchUpError::Store)?;
-            since = 0;
+        if let Some(store) = store {
+            hydrate::needs(state, store, &event);
+            store.health().map_err(CatchUpError::Store)?;
         }
-    }
-    if since > 0 {
-        step(state, store).map_err(CatchUpError::Store)?;
+        apply(state, seq, &event);
+        folded += 1;
+        if let Some(store) = store.filter(|_| folded % step_every == 0) {
+            step(state, store).map_err(CatchUpError::Store)?;
+        }
     }
     Ok(CaughtUp { folded, applied_seq: state.applied_seq })
 }

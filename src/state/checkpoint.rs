@@ -1,8 +1,10 @@
 //! One step forward of the stored state, in three parts, so that the engine's lock is held only while what was touched is
 //! copied: prepare (under the lock) → commit (outside it: one atomic batch, made durable) → evict (under the lock).
 //!
-//! sled's own `flush` does not fsync on Linux, so the database file is synced here. If a commit fails, nothing was evicted:
-//! the state in memory is whole, and the stored one is opened again from its last step.
+//! sled's own `flush` does not fsync on Linux, so the database file is synced here. Its other files (`conf`, `blobs/`, the
+//! names in the folders) may be lost or empty after a power cut; the machine's next boot is another one, so every record
+//! is then checked at opening, and what does not open whole is set aside and folded anew. If a commit fails, nothing was
+//! evicted: the state in memory is whole, and the stored one is opened again from its last step.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use super::error::StoreError;
 use super::keys::{self, Kind, SLOT_BITS};
 use super::store::{SledStore, Written, slot_of};
-use super::{load, records, tally};
+use super::{load, records, tally, trust};
 use crate::domain::call::{CallNo, Stage};
 use crate::domain::rollup::{Grain, Rollups};
 use crate::domain::state::{State, Touched};
@@ -102,7 +104,7 @@ impl SledStore {
     /// Writes a step, all or nothing, and makes it durable; to be called outside the engine's lock.
     ///
     /// # Errors
-    /// [`StoreError::Broken`]: sled or the disk failed; the store is to be opened again.
+    /// [`StoreError::Broken`] or [`StoreError::NoRoom`]: sled or the disk failed; the store is to be opened again.
     pub fn commit(&self, checkpoint: Checkpoint) -> Result<Committed, StoreError> {
         self.careful(|| self.write(checkpoint))
     }
@@ -188,6 +190,10 @@ impl SledStore {
         batch.insert(key.as_slice(), keys::seal(&key, &meta));
         self.db.apply_batch(batch)?;
         self.sync()?;
+        if !written.marked {
+            trust::mark_filled(&self.dir).map_err(|source| StoreError::io(&self.dir, source))?;
+            written.marked = true;
+        }
         *self.written() = written;
         Ok(cold)
     }
@@ -196,7 +202,7 @@ impl SledStore {
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         self.db.flush()?;
         let synced = File::open(self.dir.join("db")).and_then(|file| file.sync_all());
-        synced.map_err(|source| StoreError::Io { dir: self.dir.clone(), source })
+        synced.map_err(|source| StoreError::io(&self.dir, source))
     }
 }
 

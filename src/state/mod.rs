@@ -6,12 +6,14 @@
 //! | `open.rs` | [`SledStore::open`]: trust, load, or set aside |
 //! | `store.rs` | [`SledStore`]: the handle, and what the engine asks of it |
 //! | `checkpoint.rs` | prepare (under the engine's lock), commit (outside it), evict |
+//! | `bring_up.rs` | the state at the end of the journal, with or without room for a store |
 //! | `catch_up.rs` | folding the journal's facts behind the last checkpoint |
 //! | `refold.rs` | the whole journal once more, and its money counted a second time |
 //! | `digest.rs` | one digest of everything folded, wherever it lies |
 //! | `load.rs`, `records.rs`, `tally.rs`, `keys.rs` | records and their bytes |
 //! | `trust.rs`, `quiet.rs`, `error.rs` | whether the file is the one left behind; sled's panics; what can go wrong |
 
+pub mod bring_up;
 mod catch_up;
 mod checkpoint;
 mod digest;
@@ -29,7 +31,8 @@ mod trust;
 #[cfg(test)]
 mod tests;
 
-pub use catch_up::{CatchUpError, CaughtUp, catch_up};
+pub use bring_up::Standing;
+pub use catch_up::{CatchUpError, CaughtUp, catch_up, fold_in_memory};
 pub use checkpoint::{Checkpoint, Committed};
 pub use digest::{digest, digest_of_fold, digest_of_state};
 pub use error::StoreError;

@@ -50,9 +50,10 @@ impl SledStore {
     /// `….broken-<n>`, and an empty one is made.
     ///
     /// # Errors
-    /// [`StoreError::Newer`], [`StoreError::InUse`] and [`StoreError::Io`]; what is there is left as it is.
+    /// [`StoreError::Newer`], [`StoreError::InUse`], [`StoreError::NoRoom`] and [`StoreError::Io`]; what is there is left as
+    /// it is.
     pub fn open(dir: &Path) -> Result<Opened, StoreError> {
-        let fails = |source| StoreError::Io { dir: dir.to_owned(), source };
+        let fails = |source| StoreError::io(dir, source);
         fs::create_dir_all(dir).map_err(fails)?;
         released(dir)?;
         let untouched = trust::untouched(dir)?;
@@ -73,9 +74,9 @@ impl SledStore {
     pub fn close(self) -> Result<(), StoreError> {
         self.careful(|| self.sync())?;
         let Self { db, dir, .. } = self;
-        quiet::catch(|| drop(db)).map_err(StoreError::Broken)?;
+        quiet::catch(|| drop(db)).map_err(StoreError::panicked)?;
         released(&dir)?;
-        trust::note(&dir, Stop::Closed).map_err(|source| StoreError::Io { dir, source })
+        noted(&dir, Stop::Closed)
     }
 }
 
@@ -118,19 +119,24 @@ pub(super) fn config(dir: &Path) -> sled::Config {
 }
 
 fn attempt(dir: &Path, untouched: bool) -> Result<Opened, StoreError> {
-    remove_half_snapshots(dir).map_err(|source| StoreError::Io { dir: dir.to_owned(), source })?;
+    remove_half_snapshots(dir).map_err(|source| StoreError::io(dir, source))?;
     let config = config(dir);
-    let opened = quiet::catch(|| config.open()).map_err(StoreError::Broken)?;
+    let opened = quiet::catch(|| config.open()).map_err(StoreError::panicked)?;
     let db = opened.map_err(|error| refusal(dir, error))?;
     let read = quiet::catch(|| {
         if !untouched {
             load::check(&db)?;
         }
-        load::load(&db)
+        match load::load(&db)? {
+            None if trust::was_filled(dir) => {
+                Err(StoreError::broken("it opened empty, although something was stored in it"))
+            }
+            loaded => Ok(loaded),
+        }
     });
-    match read.unwrap_or_else(|panic| Err(StoreError::Broken(panic))) {
+    match read.unwrap_or_else(|panic| Err(StoreError::panicked(panic))) {
         Ok(loaded) => {
-            trust::note(dir, Stop::Running).map_err(|source| StoreError::Io { dir: dir.to_owned(), source })?;
+            noted(dir, Stop::Running)?;
             let (state, written) = loaded.map_or((None, Written::default()), |(state, written)| (Some(state), written));
             Ok(Opened { store: SledStore::new(db, dir, written), state, set_aside: None })
         }
@@ -139,6 +145,17 @@ fn attempt(dir: &Path, untouched: bool) -> Result<Opened, StoreError> {
             let _ = quiet::catch(|| drop(db));
             Err(error)
         }
+    }
+}
+
+/// Writes down how the state is left; where there is no room for that, every record is checked at the next opening.
+fn noted(dir: &Path, stop: Stop) -> Result<(), StoreError> {
+    match trust::note(dir, stop).map_err(|source| StoreError::io(dir, source)) {
+        Err(StoreError::NoRoom(_)) => {
+            trust::forget(dir);
+            Ok(())
+        }
+        told => told,
     }
 }
 
@@ -158,13 +175,13 @@ fn released(dir: &Path) -> Result<(), StoreError> {
     let file = match fs::File::open(dir.join("db")) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(StoreError::Io { dir: dir.to_owned(), source }),
+        Err(source) => return Err(StoreError::io(dir, source)),
     };
     for _ in 0..RELEASE_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(()), // Let go of with the file.
             Err(fs::TryLockError::WouldBlock) => std::thread::sleep(RELEASE_WAIT),
-            Err(fs::TryLockError::Error(source)) => return Err(StoreError::Io { dir: dir.to_owned(), source }),
+            Err(fs::TryLockError::Error(source)) => return Err(StoreError::io(dir, source)),
         }
     }
     Err(StoreError::InUse(dir.to_owned()))
@@ -172,14 +189,10 @@ fn released(dir: &Path) -> Result<(), StoreError> {
 
 /// Tells what only the operator can change from damage.
 fn refusal(dir: &Path, error: sled::Error) -> StoreError {
-    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     match error {
         sled::Error::Io(e) if e.to_string().contains("could not acquire lock") => StoreError::InUse(dir.to_owned()),
-        sled::Error::Io(e)
-            if matches!(e.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull) =>
-        {
-            StoreError::Io { dir: dir.to_owned(), source: e }
-        }
-        other => StoreError::broken(other),
+        sled::Error::Io(e) if matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem) => StoreError::io(dir, e),
+        other => other.into(),
     }
 }

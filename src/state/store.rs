@@ -26,6 +26,8 @@ pub(super) struct Written {
     pub records: u64,
     /// Sum of their shares.
     pub sum: u128,
+    /// This process has left the mark that something was stored.
+    pub marked: bool,
 }
 
 /// The stored state, open.
@@ -37,7 +39,7 @@ pub struct SledStore {
     pub(super) db: sled::Db,
     pub(super) dir: PathBuf,
     pub(super) written: Mutex<Written>,
-    broken: OnceLock<String>,
+    broken: OnceLock<StoreError>,
 }
 
 impl SledStore {
@@ -48,9 +50,9 @@ impl SledStore {
     /// Whether everything read and written so far was whole.
     ///
     /// # Errors
-    /// [`StoreError::Broken`]: drop this store and open it again, which sets it aside if need be.
+    /// The first thing that went wrong: drop this store and open it again, which sets it aside if need be.
     pub fn health(&self) -> Result<(), StoreError> {
-        self.broken.get().map_or(Ok(()), |why| Err(StoreError::Broken(why.clone())))
+        self.broken.get().map_or(Ok(()), |why| Err(why.clone()))
     }
 
     /// Checks every record and that none is missing; takes a second or so for a million calls.
@@ -63,10 +65,10 @@ impl SledStore {
 
     /// Does `work` so that a panic of sled becomes damage, and damage is remembered.
     pub(super) fn careful<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let done = quiet::catch(work).unwrap_or_else(|panic| Err(StoreError::Broken(panic)));
+        let done = quiet::catch(work).unwrap_or_else(|panic| Err(StoreError::panicked(panic)));
         if let Err(error) = &done {
             // The first thing that went wrong is the one to report; the next opening checks every record.
-            if self.broken.set(error.to_string()).is_ok() {
+            if self.broken.set(error.clone()).is_ok() {
                 super::trust::forget(&self.dir);
             }
         }

@@ -11,6 +11,9 @@ use super::load::FORMAT;
 
 const FILE: &str = "oddsmaker-state";
 
+/// Says that something was stored, so that a database that opens empty is known for damage.
+const FILLED: &str = "oddsmaker-filled";
+
 /// How the last process left the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -42,6 +45,16 @@ pub(super) fn note(dir: &Path, stop: Stop) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(temporary, dir.join(FILE))?;
     fs::File::open(dir)?.sync_all()
+}
+
+/// Leaves the mark that something was stored. A power cut may take it away again: the state is then folded anew unsaid.
+pub(super) fn mark_filled(dir: &Path) -> io::Result<()> {
+    fs::File::create(dir.join(FILLED)).map(drop)
+}
+
+/// Whether something was stored here once.
+pub(super) fn was_filled(dir: &Path) -> bool {
+    dir.join(FILLED).exists()
 }
 
 /// Lets the next opening check every record.

@@ -125,6 +125,15 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it and waits until `/readyz` says 200.
     pub(crate) fn start(command: Command) -> Result<Self, Refusal> {
+        Self::answering(command, "/readyz")
+    }
+
+    /// Starts it and waits until it answers, whether or not it takes anything.
+    pub(crate) fn start_alive(command: Command) -> Result<Self, Refusal> {
+        Self::answering(command, "/livez")
+    }
+
+    fn answering(command: Command, path: &str) -> Result<Self, Refusal> {
         let mut starting = Starting::spawn(command);
         let until = Instant::now() + PATIENCE;
         let mut start_log = Vec::new();
@@ -143,7 +152,7 @@ impl Daemon {
                 }
             }
         };
-        while super::http_client::get(address, "/readyz").is_none_or(|r| r.status != 200) {
+        while super::http_client::get(address, path).is_none_or(|r| r.status != 200) {
             assert!(Instant::now() < until, "not ready in time: {start_log:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -177,6 +186,22 @@ impl Daemon {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended by itself; returns how, and all it wrote.
+    pub(crate) async fn end(mut self) -> (ExitStatus, String) {
+        let wait = move || {
+            let status = ended(&mut self.child).expect("the daemon ends by itself");
+            let mut said = std::mem::take(&mut self.start_log);
+            said.extend(self.lines.iter());
+            (status, said.join("\n"))
+        };
+        tokio::task::spawn_blocking(wait).await.unwrap()
     }
 
     /// Asks it to stop (SIGTERM).

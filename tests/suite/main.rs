@@ -8,6 +8,7 @@ mod catalogues;
 mod cli;
 mod corrupt;
 mod crash;
+mod disk;
 mod harness;
 mod health_reflection;
 mod http;

@@ -186,6 +186,24 @@ fn a_record_found_broken_at_work_is_no_crash_loop() {
 }
 
 #[test]
+fn a_state_that_opens_empty_although_it_was_filled_is_told() {
+    let of = original(14);
+    let dir = of.root.join("killed");
+    for file in files(&dir).iter().filter(|file| !file.ends_with("oddsmaker-filled")) {
+        fs::remove_file(file).unwrap();
+    }
+    let opened = SledStore::open(&dir).unwrap();
+    let (why, _) = opened.set_aside.as_ref().expect("set aside");
+    assert_eq!(why, "it opened empty, although something was stored in it");
+    assert!(opened.state.is_none());
+    drop(opened);
+    assert!(
+        SledStore::open(&dir).unwrap().set_aside.is_none(),
+        "an empty one that was never filled is nothing to tell"
+    );
+}
+
+#[test]
 fn at_most_two_broken_states_are_kept() {
     let of = original(14);
     let dir = of.root.join("state");

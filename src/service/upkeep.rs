@@ -1,0 +1,194 @@
+//! What goes on behind the requests: decisions expire, what was touched goes to the store, a store that failed is opened
+//! again, a full disk is noticed and got over. One thread does all of it. Only a failed journal ends the daemon.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::{Service, ServiceError};
+use crate::journal::{JournalError, JournalState};
+use crate::state::{CatchUpError, StoreError, bring_up};
+
+/// Expired decisions put into one fact at most.
+const EXPIRE_AT_ONCE: usize = 1_000;
+
+/// How long a checkpoint waits for the journal: a full disk may take its time.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long the facts of a start, and those before the store is opened again, wait for the journal.
+const SYNC_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Space kept free on the disk for the index, at least and at most, in bytes; between them a twentieth of the disk.
+const DISK_RESERVE_BYTES: (u64, u64) = (8 << 20, 64 << 20);
+
+/// The pause before a store that does not open is tried again: at first, and at most (it doubles).
+const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// When a store that failed is opened again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reopening {
+    /// The last attempt, and the pause after it.
+    failed: Option<(Instant, Duration)>,
+}
+
+impl Service {
+    /// What time does. Called every moment by one thread.
+    ///
+    /// # Errors
+    /// The journal failed: nothing will ever be taken again. Anything else is logged, and passes or is tried again.
+    pub fn maintain(&self) -> Result<(), ServiceError> {
+        let done = match self.look_at_the_disk() {
+            true => Ok(()),
+            false => self.tidy(),
+        };
+        if let JournalState::Ended(reason) = self.journal.state() {
+            return Err(reason.into());
+        }
+        if let Err(error) = done {
+            tracing::error!(%error, "maintenance failed");
+        }
+        Ok(())
+    }
+
+    fn tidy(&self) -> Result<(), ServiceError> {
+        if let Err(why) = self.shelf.health() {
+            return self.reopen(why);
+        }
+        if self.journal.accepting().is_ok() {
+            self.begin()?;
+            let mut engine = self.engine.lock();
+            let now = self.clock.now();
+            while let Some(event) = engine.expire(now, EXPIRE_AT_ONCE) {
+                self.write(&mut engine, &[event])?;
+            }
+        }
+        self.checkpoint()
+    }
+
+    /// Writes the facts of the start, durably; until then nothing is taken.
+    fn begin(&self) -> Result<(), ServiceError> {
+        let mut waiting = self.beginning.lock();
+        let Some(catalog_text) = waiting.as_ref() else { return Ok(()) };
+        let last = {
+            let mut engine = self.engine.lock();
+            let events = engine.start(env!("CARGO_PKG_VERSION"), catalog_text, self.clock.now());
+            for event in events {
+                self.write(&mut engine, &[event])?;
+            }
+            engine.state.applied_seq
+        };
+        self.journal.wait_synced_blocking(last, SYNC_PATIENCE)?;
+        *waiting = None;
+        self.begun.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Notes whether the disk is nearly full. sled must not meet a full disk: it does not get over it.
+    fn look_at_the_disk(&self) -> bool {
+        let low = disk_is_low(&self.about.data_dir);
+        if low != self.disk_low.swap(low, Ordering::AcqRel) {
+            match low {
+                true => tracing::error!("the disk is nearly full: nothing is taken until space is freed"),
+                false => tracing::info!("there is space on the disk again"),
+            }
+        }
+        low
+    }
+
+    /// Writes what was touched to the store, never ahead of the journal; nothing to do while there is no store.
+    ///
+    /// # Errors
+    /// The journal or the store failed. The store is then opened again by the next [`Service::maintain`].
+    pub fn checkpoint(&self) -> Result<(), ServiceError> {
+        let Some(store) = self.shelf.store() else { return Ok(()) };
+        let checkpoint = {
+            let mut engine = self.engine.lock();
+            if engine.state.applied_seq == self.stored_seq.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            store.prepare(&mut engine.state)?
+        };
+        let seq = checkpoint.applied_seq();
+        if let Err(error) = self.journal.wait_synced_blocking(seq, CHECKPOINT_PATIENCE) {
+            // What this step would have written is touched no more: the store can be brought up by the journal only.
+            let _engine = self.engine.lock();
+            self.shelf.shut(StoreError::Broken(error.to_string()));
+            return Err(error.into());
+        }
+        let committed = store.commit(checkpoint)?;
+        self.stored_seq.store(seq, Ordering::Release);
+        store.evict(&mut self.engine.lock().state, committed);
+        Ok(())
+    }
+
+    /// Opens the store again and brings it up to the journal, while reads go on over the state in memory. No fact is
+    /// written meanwhile, so the end of the journal stands still.
+    fn reopen(&self, why: StoreError) -> Result<(), ServiceError> {
+        let mut reopening = self.reopening.lock();
+        if reopening.failed.is_some_and(|(at, pause)| at.elapsed() < pause) {
+            return Ok(());
+        }
+        let last = {
+            let engine = self.engine.lock();
+            if reopening.failed.is_none() {
+                tracing::error!(%why, "the store of the indexed state failed; nothing is taken until it is open again");
+            }
+            self.shelf.shut(why);
+            engine.state.applied_seq
+        };
+        self.journal.wait_synced_blocking(last, SYNC_PATIENCE)?;
+        let read = |from| {
+            let entries = self.reader.read_from(from)?;
+            Ok::<_, JournalError>(entries.map(|entry| entry.map(|entry| (entry.seq, entry.payload))))
+        };
+        let opened = bring_up::stored(&self.about.data_dir.join("state"), last, read);
+        let opened = opened.and_then(|standing| Ok((standing.store.map_err(CatchUpError::Store)?, standing.state)));
+        match opened {
+            Ok((store, state)) => {
+                let before = {
+                    let mut engine = self.engine.lock();
+                    self.shelf.open(store);
+                    self.stored_seq.store(state.applied_seq, Ordering::Release);
+                    engine.go_on_with(state)
+                };
+                drop(before);
+                reopening.failed = None;
+                tracing::info!("the store is open again and has everything up to event {last}");
+            }
+            Err(error) => {
+                let pause = reopening.failed.map_or(REOPEN_PAUSE.0, |(_, pause)| (pause * 2).min(REOPEN_PAUSE.1));
+                reopening.failed = Some((Instant::now(), pause));
+                tracing::error!(%error, again_in_s = pause.as_secs(), "the store does not open");
+                if let CatchUpError::Store(why) = error {
+                    let _engine = self.engine.lock();
+                    self.shelf.shut(why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable and leaves the marks of a clean stop. A store that fails, or for which there is no room,
+    /// is brought up by the next start.
+    ///
+    /// # Errors
+    /// The journal failed; what was acknowledged is safe in any case.
+    pub fn shutdown(self, patience: Duration) -> Result<(), ServiceError> {
+        let stored = if self.look_at_the_disk() { Ok(()) } else { self.checkpoint() };
+        self.journal.shutdown(patience)?;
+        let store = self.shelf.store();
+        drop(self.shelf);
+        let closed = store.and_then(std::sync::Arc::into_inner).map_or(Ok(()), crate::state::SledStore::close);
+        if let Err(error) = stored.and_then(|()| Ok(closed?)) {
+            tracing::warn!(%error, "the indexed state is behind; the next start brings it up to the record");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a disk has so little room left that nothing more is to be taken.
+pub(crate) fn disk_is_low(dir: &std::path::Path) -> bool {
+    rustix::fs::statvfs(dir).is_ok_and(|disk| {
+        let (size, free) = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
+        free < (size / 20).clamp(DISK_RESERVE_BYTES.0, DISK_RESERVE_BYTES.1)
+    })
+}
