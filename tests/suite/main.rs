@@ -9,6 +9,7 @@ mod cli;
 mod corrupt;
 mod crash;
 mod disk;
+mod disk_faults;
 mod harness;
 mod health_reflection;
 mod http;
