@@ -21,7 +21,7 @@ pub struct Edges {
 /// Wires both edges to the service.
 #[must_use]
 pub fn router(service: Arc<Service>, settings: &Server, address: SocketAddr) -> Edges {
-    let (routes, health) = grpc::routes(service.clone());
+    let (routes, health) = grpc::routes(service.clone(), settings.max_message_bytes as usize);
     let pages = http::router(service, settings, address);
     Edges { router: http::on_one_port(routes.into_axum_router(), pages), health }
 }

@@ -1,5 +1,5 @@
 //! Deadlines and limits as gRPC has them. A call whose `grpc-timeout` runs out before its answer begins ends with
-//! DEADLINE_EXCEEDED; a message over the limit ends with RESOURCE_EXHAUSTED. Once an answer has begun (a stream), the
+//! DEADLINE_EXCEEDED; what the transport could not read is told as the contract has it. Once an answer has begun (a stream), the
 //! caller keeps its own time.
 
 use std::time::Duration;
@@ -8,8 +8,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
-use http::header::HeaderValue;
-use tonic::{Code, Status};
+use tonic::Status;
 
 /// Answers within the time the caller gave.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
@@ -25,14 +24,13 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     }
 }
 
-/// A message over the limit is told as OUT_OF_RANGE by the transport, and by nothing else here.
-fn relabelled(mut response: Response) -> Response {
-    if let Some(status) = response.headers_mut().get_mut(Status::GRPC_STATUS)
-        && status.as_bytes() == b"11"
-    {
-        *status = HeaderValue::from(Code::ResourceExhausted as i32);
+/// What the transport could not read is told as the contract has it.
+fn relabelled(response: Response) -> Response {
+    let unread = response.headers().get(Status::GRPC_STATUS).is_some_and(|s| matches!(s.as_bytes(), b"11" | b"13"));
+    match Status::from_header_map(response.headers()).filter(|_| unread) {
+        Some(status) => super::status::of_transport(status).into_http(),
+        None => response,
     }
-    response
 }
 
 /// The time given in `grpc-timeout` (at most 8 digits and a unit); `None` where there is none that can be read.
@@ -56,6 +54,8 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::HeaderValue;
+
     use super::*;
 
     #[test]

@@ -25,12 +25,10 @@ use pb::admin_service_server::AdminServiceServer;
 use pb::insights_service_server::InsightsServiceServer;
 use pb::router_service_server::RouterServiceServer;
 
-/// The largest message taken, in bytes.
-pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-
-/// All gRPC services over one daemon, serving from the start, and the handle to say otherwise.
+/// All gRPC services over one daemon, serving from the start, and the handle to say otherwise. A request message may
+/// have `message_bytes_max` bytes at most.
 #[must_use]
-pub fn routes(service: Arc<Service>) -> (Routes, Health) {
+pub fn routes(service: Arc<Service>, message_bytes_max: usize) -> (Routes, Health) {
     let (health, health_server) = Health::new(&[
         <RouterServiceServer<router::Router> as tonic::server::NamedService>::NAME,
         <InsightsServiceServer<insights::Insights> as tonic::server::NamedService>::NAME,
@@ -40,9 +38,9 @@ pub fn routes(service: Arc<Service>) -> (Routes, Health) {
     let insights = InsightsServiceServer::new(insights::Insights::new(service.clone()));
     let admin = AdminServiceServer::new(admin::Admin::new(service));
     let mut routes = Routes::default()
-        .add_service(router.max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(insights.max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(admin.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(router.max_decoding_message_size(message_bytes_max))
+        .add_service(insights.max_decoding_message_size(message_bytes_max))
+        .add_service(admin.max_decoding_message_size(message_bytes_max))
         .add_service(health_server);
     let reflection = || {
         tonic_reflection::server::Builder::configure()

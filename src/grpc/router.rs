@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _, future};
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::status;
 use crate::service::Service;
 use crate::wire::pb::record_outcomes_response::Answer;
 use crate::wire::pb::{self, router_service_server::RouterService};
@@ -76,20 +77,21 @@ fn answers(
     let submitted = outcomes.map(move |message| match message {
         Ok(message) => {
             let (correlation, taken) = calls::submit_streamed(&service, message);
-            future::Either::Left(answer(correlation, taken))
+            future::Either::Left(answer(service.clone(), correlation, taken))
         }
-        Err(status) => future::Either::Right(future::ready(Err(ended(status)))),
+        Err(status) => future::Either::Right(future::ready(Err(status::of_transport(status)))),
     });
     // An error ends the stream: nothing after it is asked for.
     Box::pin(submitted.buffered(IN_FLIGHT_MAX))
 }
 
 async fn answer(
+    service: Arc<Service>,
     correlation: String,
     taken: Result<calls::Submitted, Refusal>,
 ) -> Result<pb::RecordOutcomesResponse, Status> {
     let answered = match taken {
-        Ok(submitted) => submitted.answer().await,
+        Ok(submitted) => submitted.answer(&service).await,
         Err(refusal) => Err(refusal),
     };
     let answer = match answered {
@@ -97,12 +99,4 @@ async fn answer(
         Err(refusal) => Answer::Error(refusal.into()),
     };
     Ok(pb::RecordOutcomesResponse { correlation, answer: Some(answer) })
-}
-
-/// How the stream ends when it broke; a message over the limit is told as such.
-fn ended(status: Status) -> Status {
-    match status.code() {
-        Code::OutOfRange => Status::resource_exhausted(status.message()),
-        _ => status,
-    }
 }

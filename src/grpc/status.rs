@@ -6,10 +6,22 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::wire::Refusal;
+use crate::wire::{self, Refusal};
 
 /// The domain of every error's reason.
 pub const ERROR_DOMAIN: &str = "oddsmaker";
+
+/// What the transport says of a request it could not read, as the contract has it: a message over the limit is
+/// RESOURCE_EXHAUSTED, one that is no message or ends half-way INVALID_ARGUMENT. Any other status stays as it is; those
+/// of this crate are told by their details.
+pub(super) fn of_transport(status: Status) -> Status {
+    let code = match status.code() {
+        Code::OutOfRange if status.details().is_empty() => wire::Code::ResourceExhausted,
+        Code::Internal if status.details().is_empty() => wire::Code::InvalidArgument,
+        _ => return status,
+    };
+    Refusal::new(code, status.message()).into()
+}
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::routing::any;
 use futures_util::{StreamExt as _, stream};
 use tonic::service::Routes;
@@ -17,11 +18,18 @@ use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
 
 use super::tests_support::service;
-use super::{Health, MESSAGE_BYTES_MAX, deadline, routes};
+use super::{Health, deadline};
 use crate::wire::pb;
 use pb::admin_service_client::AdminServiceClient;
 use pb::record_outcomes_response::Answer;
 use pb::router_service_client::RouterServiceClient;
+
+/// The largest message taken here, in bytes.
+const MESSAGE_BYTES_MAX: usize = 1_500;
+
+fn routes(service: std::sync::Arc<crate::service::Service>) -> (Routes, Health) {
+    super::routes(service, MESSAGE_BYTES_MAX)
+}
 
 const SERVICES: [&str; 3] = ["oddsmaker.v1.RouterService", "oddsmaker.v1.InsightsService", "oddsmaker.v1.AdminService"];
 
@@ -129,6 +137,44 @@ async fn a_message_over_the_limit_is_resource_exhausted() {
     assert_eq!(answers.message().await.unwrap().unwrap().correlation, "1");
     assert_eq!(answers.message().await.unwrap_err().code(), Code::ResourceExhausted);
     assert!(answers.message().await.unwrap().is_none(), "an error ends the stream");
+}
+
+/// The status, and whether it says why as every refusal does, of a body that no generated client would send.
+async fn told(path: &str, body: &'static [u8]) -> (Code, bool) {
+    let body = tonic::body::Body::new(axum::body::Body::from(body));
+    let request = http::Request::post(path).header("content-type", "application/grpc").body(body).unwrap();
+    let response = routes(service()).0.oneshot(request).await.unwrap();
+    let status = match Status::from_header_map(response.headers()) {
+        Some(status) => status,
+        None => {
+            let mut body = Box::pin(response.into_body());
+            let frame = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap();
+            Status::from_header_map(frame.trailers_ref().unwrap()).unwrap()
+        }
+    };
+    (status.code(), status.get_error_details().error_info().is_some_and(|info| info.reason == "INVALID_ARGUMENT"))
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_an_invalid_argument() {
+    let bodies: [&'static [u8]; 5] = [
+        b"",                                 // nothing at all
+        b"\x00\x00\x00",                     // half a prefix
+        b"\x00\x00\x00\x00\x09\x0a",         // nine bytes announced, one sent
+        b"\x00\x00\x00\x00\x03\x0a\x01\xff", // a string that is no UTF-8
+        b"\x07\x00\x00\x00\x00",             // no such compression
+    ];
+    for body in bodies {
+        assert_eq!(
+            told("/oddsmaker.v1.RouterService/GetPolicy", body).await,
+            (Code::InvalidArgument, true),
+            "{body:?}"
+        );
+    }
+    for body in &bodies[1..] {
+        let told = told("/oddsmaker.v1.RouterService/RecordOutcomes", body).await;
+        assert_eq!(told, (Code::InvalidArgument, true), "streamed {body:?}");
+    }
 }
 
 #[tokio::test]

@@ -124,6 +124,23 @@ async fn what_is_too_large_or_too_many_is_refused_and_the_daemon_goes_on() {
 }
 
 #[tokio::test]
+async fn the_message_limit_is_the_one_that_is_set() {
+    let home = Home::new(&catalogues::usual());
+    for (bytes, length, expected) in [
+        ("2048", 3_000, Code::ResourceExhausted),
+        ("2048", 1_000, Code::InvalidArgument),
+        ("262144", 200_000, Code::InvalidArgument),
+    ] {
+        let mut command = home.serve();
+        command.args(["--set", &format!("server.max_message_bytes={bytes}")]);
+        let daemon = Daemon::start(command).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        let answer = daemon.router().await.get_policy(ask(&"x".repeat(length))).await;
+        assert_eq!(refused(answer).0, expected, "a name of {length} bytes where messages have {bytes}");
+        daemon.kill();
+    }
+}
+
+#[tokio::test]
 async fn clients_that_talk_nonsense_or_say_nothing_do_no_harm() {
     let home = Home::new(&catalogues::usual());
     let mut command = home.serve();
