@@ -1,12 +1,13 @@
-//! A decision read back from the journal: the same idempotency key is answered with the first answer.
+//! Decisions and outcomes read back from the journal: the same idempotency key is answered with the first answer.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::reply::PolicyReply;
 use super::{Service, ServiceError, explain};
+use crate::domain::call::Settled;
 use crate::domain::catalog::{Model, TaskCandidate};
-use crate::domain::event::{Body, Decided};
+use crate::domain::event::{Body, Decided, Event};
 use crate::domain::filter::Exclusion;
 use crate::domain::names::{NameId, NameKind};
 use crate::engine::Engine;
@@ -15,14 +16,8 @@ use crate::journal::codec;
 impl Service {
     /// The answer that event `seq` stands for.
     pub(super) fn decided_before(&self, seq: u64) -> Result<PolicyReply, ServiceError> {
-        let location = match self.journal.locate(seq) {
-            Some(location) => Some(location),
-            None => self.reader.locate(seq)?,
-        };
-        let gone = || ServiceError::Internal(format!("event {seq} is not in the journal"));
-        let entry = self.reader.read_at(location.ok_or_else(gone)?)?;
-        let event = codec::decode(&entry.payload).map_err(|e| ServiceError::Internal(e.to_string()))?;
-        let Body::Decided(decided) = event.body else { return Err(gone()) };
+        let event = self.event_at(seq)?;
+        let Body::Decided(decided) = event.body else { return Err(gone(seq)) };
         let engine = self.engine.lock();
         let at = (decided.catalog as usize).checked_sub(1);
         let version = at.and_then(|i| engine.state.catalog_versions.get(i)).cloned().unwrap_or_default();
@@ -31,6 +26,29 @@ impl Service {
         reply.decision_id = Some(self.decision_id(&decided, event.at));
         Ok(reply)
     }
+
+    /// What event `seq`, an outcome or a correction, said of its call.
+    pub(super) fn settled_before(&self, seq: u64) -> Result<Settled, ServiceError> {
+        match self.event_at(seq)?.body {
+            Body::OutcomeRecorded(recorded) => Ok(recorded.settled),
+            Body::OutcomeAmended(amended) => Ok(amended.settled),
+            _ => Err(gone(seq)),
+        }
+    }
+
+    /// An event that is on disk.
+    fn event_at(&self, seq: u64) -> Result<Event, ServiceError> {
+        let location = match self.journal.locate(seq) {
+            Some(location) => Some(location),
+            None => self.reader.locate(seq)?,
+        };
+        let entry = self.reader.read_at(location.ok_or_else(|| gone(seq))?)?;
+        codec::decode(&entry.payload).map_err(|e| ServiceError::Internal(e.to_string()))
+    }
+}
+
+fn gone(seq: u64) -> ServiceError {
+    ServiceError::Internal(format!("event {seq} is not in the journal as it was answered"))
 }
 
 fn replay(engine: &Engine, decided: &Decided, version: String) -> PolicyReply {

@@ -179,6 +179,15 @@ impl Synced {
     }
 }
 
+/// An outcome or a correction that was taken and may not be on disk yet.
+#[derive(Debug)]
+pub struct Taken {
+    reply: OutcomeReply,
+    synced: Synced,
+    /// The event that was answered first, where this repeats it and something was corrected since.
+    first_seq: Option<u64>,
+}
+
 /// How a request for a decision is answered.
 enum Decided {
     /// With a new decision.
@@ -269,21 +278,33 @@ impl Service {
     /// # Errors
     /// See [`ServiceError`].
     pub async fn record_outcome(&self, report: OutcomeReport) -> Result<OutcomeReply, ServiceError> {
-        let (reply, synced) = self.submit_outcome(&report)?;
-        synced.wait().await?;
-        Ok(reply)
+        let taken = self.submit_outcome(&report)?;
+        self.answer(taken).await
     }
 
-    /// Takes an outcome; the answer holds once `Synced` resolves.
+    /// Takes an outcome, to be answered by [`Service::answer`].
     ///
     /// # Errors
     /// See [`ServiceError`].
-    pub fn submit_outcome(&self, report: &OutcomeReport) -> Result<(OutcomeReply, Synced), ServiceError> {
+    pub fn submit_outcome(&self, report: &OutcomeReport) -> Result<Taken, ServiceError> {
         self.accepting()?;
         let mut engine = self.engine.lock();
         let now = self.clock.now();
         let recorded = self.sure(engine.record(&self.shelf, report, now))?;
         self.finish(engine, &recorded, now)
+    }
+
+    /// The answer to what was taken, once it is on disk; a repeat with its key gets the cost that was answered first.
+    ///
+    /// # Errors
+    /// It cannot be made durable.
+    pub async fn answer(&self, taken: Taken) -> Result<OutcomeReply, ServiceError> {
+        let Taken { mut reply, synced, first_seq } = taken;
+        synced.wait().await?;
+        if let Some(settled) = first_seq.map(|seq| self.settled_before(seq)).transpose()? {
+            (reply.cost, reply.cost_source, reply.overrun) = (settled.cost, settled.cost_source, settled.overrun);
+        }
+        Ok(reply)
     }
 
     /// Corrects an outcome; answers once it is on disk.
@@ -292,14 +313,13 @@ impl Service {
     /// See [`ServiceError`].
     pub async fn amend(&self, amendment: Amendment) -> Result<OutcomeReply, ServiceError> {
         self.accepting()?;
-        let (reply, synced) = {
+        let taken = {
             let mut engine = self.engine.lock();
             let now = self.clock.now();
             let recorded = self.sure(engine.amend(&self.shelf, &amendment, now))?;
             self.finish(engine, &recorded, now)?
         };
-        synced.wait().await?;
-        Ok(reply)
+        self.answer(taken).await
     }
 
     /// Declares a decision's call never made; answers whether that was known before.
@@ -385,7 +405,7 @@ impl Service {
         mut engine: parking_lot::MutexGuard<'_, Engine>,
         recorded: &Recorded,
         now: UnixMillis,
-    ) -> Result<(OutcomeReply, Synced), ServiceError> {
+    ) -> Result<Taken, ServiceError> {
         self.write(&mut engine, &recorded.events)?;
         let call = hydrate::call(&mut engine.state, &self.shelf, recorded.call);
         let call = call.cloned().ok_or_else(|| ServiceError::Internal("a settled call is not at hand".to_owned()))?;
@@ -408,7 +428,7 @@ impl Service {
             overrun: settled.overrun,
             posterior,
         };
-        Ok((reply, synced))
+        Ok(Taken { reply, synced, first_seq: recorded.first_seq.filter(|_| call.amendments > 0) })
     }
 
     fn decision_id(&self, decided: &crate::domain::event::Decided, at: UnixMillis) -> String {

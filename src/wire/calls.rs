@@ -3,7 +3,7 @@
 use super::pb;
 use super::refusal::Refusal;
 use super::{request, request_admin};
-use crate::service::{Service, Synced};
+use crate::service::{Service, Taken};
 
 /// GetPolicy.
 ///
@@ -22,7 +22,7 @@ pub async fn record_outcome(
     service: &Service,
     request: pb::RecordOutcomeRequest,
 ) -> Result<pb::RecordOutcomeResponse, Refusal> {
-    submit_outcome(service, request)?.answer().await
+    submit_outcome(service, request)?.answer(service).await
 }
 
 /// Takes one outcome in the order of the calls of this function; its answer comes once it is on disk.
@@ -31,8 +31,7 @@ pub async fn record_outcome(
 /// See [`Refusal`].
 pub fn submit_outcome(service: &Service, request: pb::RecordOutcomeRequest) -> Result<Submitted, Refusal> {
     let report = request::outcome(request, service.token_key())?;
-    let (reply, synced) = service.submit_outcome(&report)?;
-    Ok(Submitted { response: reply.into(), synced })
+    Ok(Submitted(service.submit_outcome(&report)?))
 }
 
 /// Takes one outcome of a stream, with the correlation its answer carries.
@@ -45,19 +44,15 @@ pub fn submit_streamed(service: &Service, request: pb::RecordOutcomesRequest) ->
 
 /// An outcome that was taken and may not be on disk yet.
 #[derive(Debug)]
-pub struct Submitted {
-    response: pb::RecordOutcomeResponse,
-    synced: Synced,
-}
+pub struct Submitted(Taken);
 
 impl Submitted {
     /// The answer, once the outcome is safely on disk.
     ///
     /// # Errors
     /// It cannot be made durable.
-    pub async fn answer(self) -> Result<pb::RecordOutcomeResponse, Refusal> {
-        self.synced.wait().await?;
-        Ok(self.response)
+    pub async fn answer(self, service: &Service) -> Result<pb::RecordOutcomeResponse, Refusal> {
+        Ok(service.answer(self.0).await?.into())
     }
 }
 

@@ -69,6 +69,39 @@ async fn an_outcome_sent_twice_counts_once() {
 }
 
 #[tokio::test]
+async fn a_repeat_after_a_correction_gets_the_cost_that_was_answered_first() {
+    let (home, daemon) = usual();
+    let mut router = daemon.router().await;
+    let (_, id) = decide(&mut router, ask("single")).await;
+    let keyed = pb::RecordOutcomeRequest { idempotency_key: Some("outcome".into()), ..priced(&id, true) };
+    let first = record(&mut router, keyed.clone()).await;
+    let amend = |cost_usd: f64, key: Option<&str>| pb::AmendOutcomeRequest {
+        outcome_id: Some(first.outcome_id.clone()),
+        cost_usd: Some(cost_usd),
+        reason: "the invoice".into(),
+        idempotency_key: key.map(str::to_owned),
+        ..Default::default()
+    };
+    router.amend_outcome(amend(0.05, Some("amendment"))).await.unwrap();
+    router.amend_outcome(amend(0.07, None)).await.unwrap();
+    daemon.kill();
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    let again = record(&mut router, keyed.clone()).await;
+    assert_eq!((again.cost_usd, again.cost_source(), again.duplicate), (Some(0.0021), CostSource::Priced, true));
+    let streamed = pb::RecordOutcomesRequest { correlation: "1".into(), outcome: Some(keyed) };
+    let answers = router.record_outcomes(tokio_stream::iter([streamed])).await.unwrap().into_inner().message().await;
+    let Some(Answer::Result(streamed)) = answers.unwrap().unwrap().answer else { panic!("refused") };
+    assert_eq!((streamed.cost_usd, streamed.cost_source()), (Some(0.0021), CostSource::Priced));
+    let again = router.amend_outcome(amend(0.05, Some("amendment"))).await.unwrap().into_inner();
+    assert_eq!((again.cost_usd, again.cost_source(), again.duplicate), (Some(0.05), CostSource::Reported, true));
+    let unkeyed = record(&mut router, priced(&id, true)).await;
+    assert_eq!((unkeyed.cost_usd, unkeyed.duplicate), (Some(0.07), true), "without its key: what is known now");
+    let report = insights(&mut daemon.insights().await).await;
+    assert_eq!(report.total_cost_nano_usd, 70_000_000, "the ledger keeps the correction");
+}
+
+#[tokio::test]
 async fn only_what_the_router_chose_first_teaches_it() {
     let (_home, daemon) = usual();
     let mut router = daemon.router().await;
