@@ -74,16 +74,12 @@ fn read_detailed<'r>(table: Section<'r>, models: &Catalog) -> (Option<TaskCandid
         let message = format!("the id {} names the model {}, not {}", quoted(id), quoted(&of_id.id), quoted(&model.id));
         value.error(message, Some("leave `model` out, or let the id begin with it".to_owned()));
     }
-    let params = table.get("params").and_then(|v| v.section()).map(|s| read_params(&s)).unwrap_or_default();
+    let params = table.get("params").and_then(|v| v.section()).map(|s| s.json()).unwrap_or_default();
     let prior = table.get("prior").and_then(|v| read_prior(&v));
     let tier = table.get("tier").and_then(|v| v.integer(0..=TIER_MAX)).map(|tier| tier as u32);
     table.finish();
     let candidate = resolved.map(|(id, model)| TaskCandidate { id, model, params, prior, tier, shadow: false });
     (candidate, place)
-}
-
-fn read_params(section: &Section<'_>) -> BTreeMap<String, String> {
-    section.entries().into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.plain()?))).collect()
 }
 
 /// The canonical id (`provider/name` or `provider/name#variant`) and the model `name` stands for.

@@ -210,7 +210,7 @@ shadow = ["gpt-4o", "gpt-4o-mini"]
 [[task.candidate]]
 id = "openai/gpt-4o#concise"
 model = "openai/gpt-4o-mini"
-params = { a = [1] }
+params = { a = [2024-10-02], b = 9007199254740992, c = inf }
 [[task]]
 id = "w"
 candidates = ["gpt-4o"]
@@ -242,7 +242,9 @@ task = "triage"
         "31:16 task[2].decision_ttl: 31d is not from 1s to 30d",
         "35:21 task[3].shadow[1]: `gpt-4o-mini` is not a candidate of this task type",
         "38:9 task[3].candidate[0].model: the id `openai/gpt-4o#concise` names the model `openai/gpt-4o`, not `openai/gpt-4o-mini`",
-        "39:16 task[3].candidate[0].params.a: expected a string, number or boolean, found an array",
+        "39:17 task[3].candidate[0].params.a[0]: expected what JSON has too, found a date",
+        "39:34 task[3].candidate[0].params.b: 9007199254740992 is not from -9007199254740991 to 9007199254740991",
+        "39:56 task[3].candidate[0].params.c: JSON has neither infinities nor NaN",
         "43:10 task[4].shadow: every candidate is a shadow, so none could be served",
         "45:8 defaults.task: no task type is called `triage`",
     ];

@@ -7,6 +7,7 @@ use crate::domain::catalog::{
     Catalog, ContextTier, MatchRule, Objective, Pins, Prior, Reward, Rule, RuleVerdict, ServiceTier, Sticky,
 };
 use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
+use crate::domain::param::ParamValue;
 use crate::domain::pricing::{MatchStep, Usage};
 use crate::domain::time::UnixMillis;
 
@@ -88,7 +89,7 @@ rules = [{ when = { label = "cached", equals = "true", step = "s", reversible = 
 [[task.candidate]]
 id = "4o#concise"
 model = "openai/gpt-4o"
-params = { style = "concise", temperature = 0.20, max_tokens = 1_000, stream = false }
+params = { style = "concise", seed = "120", temperature = 0.20, max_tokens = 1_000, stream = false, stop = ["a", 0x10], format = { type = "json" } }
 prior = { successes = 3, failures = 1 }
 tier = 2
 "#;
@@ -142,8 +143,18 @@ fn a_whole_catalogue_is_read() {
     assert_eq!((&*plain.id, plain.shadow, plain.tier), ("openai/gpt-4o", false, None));
     assert_eq!((&*concise.id, concise.shadow, concise.tier), ("openai/gpt-4o#concise", true, Some(2)));
     assert!(Arc::ptr_eq(&concise.model, model), "one model, shared");
-    let params: Vec<_> = concise.params.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    assert_eq!(params, [("max_tokens", "1000"), ("stream", "false"), ("style", "concise"), ("temperature", "0.20")]);
+    let text = |text: &str| ParamValue::Text(text.to_owned());
+    let params: Vec<_> = concise.params.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+    let expected = [
+        ("format", ParamValue::Table([("type".to_owned(), text("json"))].into())),
+        ("max_tokens", ParamValue::Number(1_000.0)),
+        ("seed", text("120")),
+        ("stop", ParamValue::List(vec![text("a"), ParamValue::Number(16.0)])),
+        ("stream", ParamValue::Flag(false)),
+        ("style", text("concise")),
+        ("temperature", ParamValue::Number(0.2)),
+    ];
+    assert_eq!(params, expected, "as they are written: text that looks like a number stays text");
     assert_eq!(concise.prior, Some(Prior { successes_micro: 3_000_000, failures_micro: 1_000_000 }));
 }
 

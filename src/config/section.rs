@@ -3,11 +3,14 @@
 //! is unknown. It refuses to know what any key means.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 
 use toml::de::{DeTable, DeValue};
 use toml::value::Datetime;
+
+use crate::domain::param::{MAX_WHOLE, ParamValue};
 
 use super::report::{ConfigError, Origin, Report, SourceText, Warning, quoted, suggestion};
 
@@ -158,15 +161,24 @@ impl<'r> Value<'r> {
         if let DeValue::Datetime(d) = self.written { Some(d) } else { self.wrong_type("a date", help()) }
     }
 
-    /// Text, number or boolean as it is written.
-    pub(super) fn plain(&self) -> Option<String> {
-        match self.written {
-            DeValue::String(text) => Some(text.to_string()),
-            DeValue::Integer(n) => Some(n.to_string()),
-            DeValue::Float(n) => Some(n.to_string()),
-            DeValue::Boolean(b) => Some(b.to_string()),
-            _ => self.wrong_type("a string, number or boolean", None),
-        }
+    /// A value with the type it is written with: whatever JSON has too, whole numbers up to 2^53.
+    pub(super) fn json(&self) -> Option<ParamValue> {
+        let whole = MAX_WHOLE as f64;
+        Some(match self.written {
+            DeValue::String(text) => ParamValue::Text(text.to_string()),
+            DeValue::Integer(n) if n.radix() == 10 => ParamValue::Number(self.number(-whole..=whole)?),
+            DeValue::Integer(_) => ParamValue::Number(self.integer(0..=MAX_WHOLE.unsigned_abs())? as f64),
+            DeValue::Float(n) => {
+                let number = n.as_str().parse().ok().filter(|n: &f64| n.is_finite());
+                ParamValue::Number(self.check(number.ok_or("JSON has neither infinities nor NaN"))?)
+            }
+            DeValue::Boolean(b) => ParamValue::Flag(*b),
+            DeValue::Array(_) => ParamValue::List(self.list().iter().filter_map(Value::json).collect()),
+            DeValue::Table(_) => ParamValue::Table(self.section()?.json()),
+            DeValue::Datetime(_) => {
+                return self.wrong_type("what JSON has too", Some("write a date as a string, in quotes".to_owned()));
+            }
+        })
     }
 
     pub(super) fn list(&self) -> Vec<Value<'r>> {
@@ -250,6 +262,11 @@ impl<'r> Section<'r> {
             (key, Value { reader: self.reader, written: v.get_ref(), span: v.span(), path: self.path_of(key) })
         };
         self.table.iter().map(|(k, v)| value(k.get_ref().as_ref(), v)).collect()
+    }
+
+    /// Every key with its value as JSON has it, for tables whose keys are free.
+    pub(super) fn json(&self) -> BTreeMap<String, ParamValue> {
+        self.entries().into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.json()?))).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
+use super::param::ParamValue;
 use super::time::UnixMillis;
 
 /// The service tier a call was bought at; each has its own price rows.
@@ -226,14 +227,14 @@ pub struct Rule {
 }
 
 /// A model offered for a task type, optionally with fixed parameters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TaskCandidate {
     /// Key of the posterior: the model's id, or `id#variant`.
     pub id: Arc<str>,
     /// The model behind it.
     pub model: Arc<Model>,
     /// Parameters the caller is told to use.
-    pub params: BTreeMap<String, String>,
+    pub params: BTreeMap<String, ParamValue>,
     /// Prior of its own; `None`: the task type's.
     pub prior: Option<Prior>,
     /// Quality tier for ceilings; `None`: untiered.

@@ -15,6 +15,7 @@ pub mod interval;
 pub mod money;
 pub mod names;
 pub mod outcome;
+pub mod param;
 pub mod pricing;
 pub mod propensity;
 pub mod request;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prost_types::value::Kind;
-use prost_types::{Struct, Timestamp, Value};
+use prost_types::{ListValue, Struct, Timestamp, Value};
 
 use super::pb;
 use super::refusal::Refusal;
@@ -14,6 +14,7 @@ use crate::domain::event::PolicyVerdict;
 use crate::domain::filter::Exclusion;
 use crate::domain::money::NanoUsd;
 use crate::domain::outcome::CostSource;
+use crate::domain::param::ParamValue;
 use crate::domain::time::UnixMillis;
 use crate::engine::FieldViolation;
 use crate::service::{CandidateReply, INTERVAL_LEVEL, OutcomeReply, PolicyReply, PosteriorReply};
@@ -129,25 +130,24 @@ pub(super) fn timestamp(at: UnixMillis) -> Timestamp {
     Timestamp { seconds: at.0.div_euclid(1_000), nanos }
 }
 
-/// Fixed parameters as the caller passes them on: numbers and booleans as such, all else as text; `None`: none.
+/// Fixed parameters as the catalogue has them; `None`: none.
 fn params(candidate: &TaskCandidate) -> Option<Struct> {
-    let fields: BTreeMap<String, Value> =
-        candidate.params.iter().map(|(k, v)| (k.clone(), Value { kind: Some(kind(v)) })).collect();
-    (!fields.is_empty()).then_some(Struct { fields })
+    (!candidate.params.is_empty()).then(|| fields(&candidate.params))
 }
 
-fn kind(text: &str) -> Kind {
-    match text {
-        "true" => Kind::BoolValue(true),
-        "false" => Kind::BoolValue(false),
-        // Words such as "nan" or "inf" parse as numbers, but are none in JSON.
-        _ => match text.parse::<f64>() {
-            Ok(number) if text.ends_with(|c: char| c.is_ascii_digit()) && number.is_finite() => {
-                Kind::NumberValue(number)
-            }
-            _ => Kind::StringValue(text.to_owned()),
-        },
-    }
+fn fields(table: &BTreeMap<String, ParamValue>) -> Struct {
+    Struct { fields: table.iter().map(|(name, value)| (name.clone(), json(value))).collect() }
+}
+
+fn json(value: &ParamValue) -> Value {
+    let kind = match value {
+        ParamValue::Text(text) => Kind::StringValue(text.clone()),
+        ParamValue::Number(number) => Kind::NumberValue(*number),
+        ParamValue::Flag(flag) => Kind::BoolValue(*flag),
+        ParamValue::List(items) => Kind::ListValue(ListValue { values: items.iter().map(json).collect() }),
+        ParamValue::Table(table) => Kind::StructValue(fields(table)),
+    };
+    Value { kind: Some(kind) }
 }
 
 fn verdict(verdict: PolicyVerdict) -> pb::Verdict {
@@ -212,7 +212,7 @@ mod tests {
     use crate::domain::beta::Beta;
     use crate::domain::catalog::Model;
 
-    fn candidate(params: &[(&str, &str)]) -> TaskCandidate {
+    fn candidate(params: &[(&str, ParamValue)]) -> TaskCandidate {
         let model = Model {
             id: "openai/gpt-4o".into(),
             aliases: Vec::new(),
@@ -227,7 +227,7 @@ mod tests {
         TaskCandidate {
             id: "openai/gpt-4o#short".into(),
             model: Arc::new(model),
-            params: params.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            params: params.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
             prior: None,
             tier: None,
             shadow: false,
@@ -235,7 +235,7 @@ mod tests {
     }
 
     fn policy(verdict: PolicyVerdict) -> PolicyReply {
-        let served = (verdict == PolicyVerdict::Allow).then(|| candidate(&[("temperature", "0.20")]));
+        let served = (verdict == PolicyVerdict::Allow).then(|| candidate(&[("temperature", ParamValue::Number(0.2))]));
         PolicyReply {
             decision_id: Some("d_1".into()),
             verdict,
@@ -306,22 +306,20 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_numbers_booleans_or_text() {
-        let table = [
-            ("0.20", Kind::NumberValue(0.2)),
-            ("1000", Kind::NumberValue(1000.0)),
-            ("-1", Kind::NumberValue(-1.0)),
-            ("true", Kind::BoolValue(true)),
-            ("false", Kind::BoolValue(false)),
-            ("concise", Kind::StringValue("concise".into())),
-            ("nan", Kind::StringValue("nan".into())),
-            ("inf", Kind::StringValue("inf".into())),
-            ("1e999", Kind::StringValue("1e999".into())),
-            ("", Kind::StringValue(String::new())),
+    fn parameters_keep_their_type() {
+        let text = |text: &str| ParamValue::Text(text.to_owned());
+        let table = ParamValue::Table([("type".to_owned(), ParamValue::Flag(true))].into());
+        let list = ParamValue::List(vec![ParamValue::Number(1.0), text("a"), table]);
+        let served = candidate(&[("list", list), ("number", ParamValue::Number(0.2)), ("text", text("120"))]);
+        let of = |kind| Value { kind: Some(kind) };
+        let table = Kind::StructValue(Struct { fields: [("type".to_owned(), of(Kind::BoolValue(true)))].into() });
+        let list = vec![of(Kind::NumberValue(1.0)), of(Kind::StringValue("a".into())), of(table)];
+        let expected = [
+            ("list".to_owned(), of(Kind::ListValue(ListValue { values: list }))),
+            ("number".to_owned(), of(Kind::NumberValue(0.2))),
+            ("text".to_owned(), of(Kind::StringValue("120".into()))),
         ];
-        for (text, expected) in table {
-            assert_eq!(kind(text), expected, "{text}");
-        }
+        assert_eq!(params(&served), Some(Struct { fields: expected.into() }));
         assert_eq!(params(&candidate(&[])), None);
     }
 
