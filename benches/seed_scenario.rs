@@ -98,7 +98,7 @@ async fn pinned(daemon: &harness::Daemon, channel: &Channel, seed: u64, verdict:
     let rows = [("ticket_classification_pinned", true), ("ticket_classification_pinned_strict", false)];
     for (task, flagged) in rows {
         play(channel, &world, &Traffic { pinned_percent: 80, ..traffic(task, 20_000) }).await;
-        let request = pb::GetInsightsRequest { lookback_hours: 24.0, ..Default::default() };
+        let request = pb::GetInsightsRequest { lookback_hours: Some(24.0), ..Default::default() };
         let report = daemon.insights().await.get_insights(request).await.unwrap().into_inner();
         let row = report.by_task.into_iter().find(|t| t.name == task).expect("a row");
         let flag = row.over_provisioning.unwrap();

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use oddsmaker::cli::{Cli, run};
+use oddsmaker::cli::{parse, run};
 
 fn main() -> ExitCode {
-    run(&Cli::parse())
+    run(&parse())
 }

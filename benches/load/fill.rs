@@ -224,7 +224,8 @@ async fn reports(url: &str) -> anyhow::Result<Histogram<u64>> {
     let mut client = InsightsServiceClient::new(channel);
     let mut latency_ns = histogram()?;
     for _ in 0..REPORTS {
-        let request = pb::GetInsightsRequest { lookback_hours: LOOKBACK_HOURS, ..pb::GetInsightsRequest::default() };
+        let request =
+            pb::GetInsightsRequest { lookback_hours: Some(LOOKBACK_HOURS), ..pb::GetInsightsRequest::default() };
         let began = Instant::now();
         client.get_insights(request).await?;
         latency_ns.record(began.elapsed().as_nanos() as u64)?;

@@ -67,7 +67,7 @@ mod tests {
         Ready {
             address: std::net::SocketAddr::from(([127, 0, 0, 1], 7070)),
             data_dir: "/data".into(),
-            catalog_summary: "2 models of 1 providers".to_owned(),
+            catalog_summary: "2 models of 1 provider".to_owned(),
             last_seq: 1_234,
             folded: 0,
             dropped_tail_bytes: 0,
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn the_start_says_where_what_and_what_next() {
         let expected = "  page, API  http://127.0.0.1:7070/  (gRPC and HTTP on this one port)\n  \
-                        data       /data  (1,234 events)\n  catalogue  2 models of 1 providers\n  \
+                        data       /data  (1,234 events)\n  catalogue  2 models of 1 provider\n  \
                         try        curl x\n  stop       Ctrl-C\n";
         assert_eq!(text(&ready(), "curl x"), format!("oddsmaker {}\n{expected}", env!("CARGO_PKG_VERSION")));
     }

@@ -37,8 +37,13 @@ pub(super) async fn connect(address: &str) -> Result<Channel, Failure> {
     })
 }
 
-/// A refusal of the daemon, with every field it names.
+/// A refusal of the daemon, with every field it names; or a connection that broke.
 pub(super) fn refused(status: &tonic::Status) -> Failure {
+    if let Some(why) = std::error::Error::source(status) {
+        return Failure::Failed(format!(
+            "the connection ended before an answer came ({why}); is the daemon still running? `oddsmaker` starts it"
+        ));
+    }
     let mut text = format!("the daemon refused ({:?}): {}", status.code(), status.message());
     for violation in status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default() {
         text += &format!("\n  {}: {}", violation.field, violation.description);

@@ -79,7 +79,7 @@ fn request(args: &InsightsArgs) -> pb::GetInsightsRequest {
         labels: args.label.iter().cloned().collect(),
     };
     pb::GetInsightsRequest {
-        lookback_hours: args.lookback as f64 / HOUR_MS as f64,
+        lookback_hours: Some(args.lookback as f64 / HOUR_MS as f64),
         include_cost_breakdown: args.cost_breakdown,
         filters: Some(filters),
         compare_previous: args.compare_previous,

@@ -12,7 +12,7 @@ const MODEL_COLUMNS: &[Column] = &[
     Column::text("model", "  MODEL"),
     Column::number("share", "CALLS OF TASK"),
     Column::number("success_rate", "SUCCESS"),
-    Column::text("success_rate_interval", "90 % INTERVAL"),
+    Column::text("success_rate_interval", "TRUE RATE, 90 %"),
     Column::number("probability_best", "PROBABLY BEST"),
     Column::number("avg_cost_per_call", "COST/CALL"),
     Column::number("cost_per_success", "COST/SUCCESS"),
@@ -110,7 +110,12 @@ fn headline(text: &mut String, answer: &pb::GetInsightsResponse) {
     }
     if let Some(before) = &answer.previous {
         let cost = usd_or_unknown(before.cost_per_success);
-        line("the window before", format!("{cost} a success, {} in all", usd(before.total_cost_usd)), None);
+        let thin = if changes.cost_per_success_is_thin {
+            "  (too few calls to compare a success with: under 30, or under 5 successes)"
+        } else {
+            ""
+        };
+        line("the window before", format!("{cost} a success, {} in all{thin}", usd(before.total_cost_usd)), None);
     }
 }
 
@@ -143,7 +148,12 @@ fn add_task(text: &mut String, task: &pb::TaskInsights) {
 }
 
 fn interval(interval: Option<pb::Interval>) -> String {
-    interval.map_or_else(String::new, |i| format!(" ({} to {})", percent(i.low), percent(i.high)))
+    interval.map_or_else(String::new, |i| format!(" (true rate, 90 %: {} to {})", percent(i.low), percent(i.high)))
+}
+
+fn name(model: &pb::ModelInsights) -> String {
+    let name = if model.candidate.is_empty() { "(model not told)" } else { &model.candidate };
+    model.absence().map_or_else(|| name.to_owned(), |why| format!("{name} ({why})"))
 }
 
 fn model_row(model: &pb::ModelInsights) -> Vec<Cell> {
@@ -153,7 +163,7 @@ fn model_row(model: &pb::ModelInsights) -> Vec<Cell> {
     let latency = model.p95_latency_ms.map_or_else(|| UNKNOWN.to_owned(), |ms| format!("{ms:.0}"));
     let calls = format!("{} ({})", count(model.calls), percent(model.traffic_share));
     [
-        format!("  {}", model.candidate),
+        format!("  {}", name(model)),
         calls,
         percent_or_unknown(model.success_rate),
         between,
@@ -198,10 +208,31 @@ mod tests {
     }
 
     #[test]
+    fn a_window_too_thin_to_compare_with_is_told() {
+        let mut answer = pb::GetInsightsResponse { previous: Some(pb::Headline::default()), ..Default::default() };
+        answer.changes = Some(pb::HeadlineChanges { cost_per_success_is_thin: true, ..Default::default() });
+        assert!(text(&answer, 1).contains("(too few calls to compare a success with"));
+        answer.changes = Some(pb::HeadlineChanges::default());
+        assert!(!text(&answer, 1).contains("too few calls"));
+    }
+
+    #[test]
+    fn a_model_that_left_the_catalogue_is_named_as_such() {
+        let model = |candidate: &str, router_calls| pb::ModelInsights {
+            candidate: candidate.to_owned(),
+            router_calls,
+            ..pb::ModelInsights::default()
+        };
+        let names = [model("a", 1), model("a", 0), model("", 0), model("other", 0)].map(|m| name(&m));
+        assert_eq!(names, ["a (left the catalogue)", "a (not in the catalogue)", "(model not told)", "other"]);
+    }
+
+    #[test]
     fn a_task_shows_its_models_and_its_flag() {
         let rates = pb::Interval { low: 0.9, high: 0.97, level: 0.9 };
         let model = pb::ModelInsights {
             candidate: "a/one".to_owned(),
+            in_catalog: true,
             calls: 2_000,
             traffic_share: 1.0,
             success_rate: Some(0.95),
@@ -227,7 +258,7 @@ mod tests {
         let mut text = String::new();
         add_task(&mut text, &task);
         let lines: Vec<&str> = text.lines().collect();
-        let first = "triage\\u{1b}[2J: 2,000 calls, 95.0 % successful (90.0 % to 97.0 %), cost of one success unknown, \
+        let first = "triage\\u{1b}[2J: 2,000 calls, 95.0 % successful (true rate, 90 %: 90.0 % to 97.0 %), cost of one success unknown, \
                      $0.138 in all";
         assert_eq!(lines[1], first);
         let words: Vec<&str> = lines[3].split_whitespace().collect();

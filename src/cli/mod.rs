@@ -3,7 +3,7 @@
 //!
 //! | file | verb or part |
 //! |---|---|
-//! | `args` | what can be typed |
+//! | `args`, `help` | what can be typed, and what the help of a verb shows of it |
 //! | `setup` | what was typed → settings |
 //! | `listing`, `human` | rows as table, JSON or CSV; numbers for people |
 //! | `failure` | how a verb can end |
@@ -20,6 +20,7 @@ mod explain;
 mod export;
 mod failure;
 mod healthcheck;
+mod help;
 mod human;
 mod insights;
 mod insights_text;
@@ -34,10 +35,19 @@ mod verify;
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
+use clap::FromArgMatches as _;
+
 pub use args::Cli;
 
 use args::{ConfigVerb, ModelsVerb, Verb};
 use failure::Failure;
+
+/// What was typed; ends the process with help, version or a complaint where there is nothing to do.
+#[must_use]
+pub fn parse() -> Cli {
+    let typed = help::command().get_matches();
+    Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit())
+}
 
 /// Does what was asked and says how it ended: 0 fine, 1 failed, 2 wrong usage (most of it is
 /// found while parsing), 78 bad configuration.

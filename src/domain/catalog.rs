@@ -364,8 +364,9 @@ impl Catalog {
     #[must_use]
     pub fn summary(&self) -> String {
         let providers: BTreeSet<&str> = self.models.iter().map(|m| m.provider()).collect();
-        let (models, tasks, version) = (self.models.len(), self.tasks.len(), &self.version);
-        format!("{models} models of {} providers, {tasks} task types, version {version}", providers.len())
+        let many = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+        let (models, tasks) = (many(self.models.len(), "model"), many(self.tasks.len(), "task type"));
+        format!("{models} of {}, {tasks}, version {}", many(providers.len(), "provider"), self.version)
     }
 
     /// The task type whose settings undeclared names inherit.

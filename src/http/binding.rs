@@ -91,7 +91,8 @@ fn take(
     } else if let Some(key) = keys.iter().find(|key| key.name == name) {
         (key.parent.clone().into_iter().collect(), key.name.clone(), of_kind(&key.field.kind(), value)?)
     } else {
-        let known: Vec<String> = keys.iter().map(|key| key.name.clone()).collect();
+        let any_label = labels().map(|_| format!("{LABEL_PREFIX}KEY"));
+        let known: Vec<String> = keys.iter().map(|key| key.name.clone()).chain(any_label).collect();
         return Err(unknown("is no key of this query", name, &known));
     };
     let mut target = object;

@@ -9,7 +9,8 @@ use super::json;
 use super::operations::{Asked, Operation, Rpc};
 use super::page_tasks::tasks;
 use super::problem::status_of;
-use crate::wire::{Refusal, pb};
+use crate::insights::LOOKBACK_HOURS_DEFAULT;
+use crate::wire::{FieldViolation, Refusal, pb};
 
 /// The style sheet of the page.
 pub(super) const STYLE: &str = include_str!("../../web/page.css");
@@ -18,14 +19,14 @@ pub(super) const ICON: &str = include_str!("../../web/icon.svg");
 
 /// Windows offered, in hours, by name.
 const LOOKBACKS: [(&str, f64); 4] = [("1 h", 1.0), ("24 h", 24.0), ("7 d", 168.0), ("30 d", 720.0)];
-/// The window shown unless another is asked for, in hours.
-const LOOKBACK_HOURS: f64 = 24.0;
-
 /// The page and its status. `lookback` is what the query says, `host` the host that was asked.
 pub(super) async fn answer(service: &dyn Asked, lookback: Option<&str>, host: &str) -> (StatusCode, String) {
-    // What is no number becomes 0, which the report refuses with its own words.
-    let lookback_hours = lookback.map_or(LOOKBACK_HOURS, |text| text.parse().unwrap_or(0.0));
-    let request = pb::GetInsightsRequest { lookback_hours, compare_previous: true, ..Default::default() };
+    let Ok(lookback_hours) = lookback.map_or(Ok(LOOKBACK_HOURS_DEFAULT), str::parse) else {
+        let violation = FieldViolation::new("lookback_hours", "must be a number of hours, such as 24");
+        return (StatusCode::BAD_REQUEST, refused(&Refusal::invalid(vec![violation])).into_string());
+    };
+    let request =
+        pb::GetInsightsRequest { lookback_hours: Some(lookback_hours), compare_previous: true, ..Default::default() };
     let operation = Operation::of(Rpc::GetInsights);
     let request = json::dynamic(operation.method().input(), &request);
     match service.ask(operation, &request).await.map(|report| json::typed(&report)) {
@@ -70,7 +71,7 @@ fn refused(refusal: &Refusal) -> Markup {
     let body = html! {
         h1 { "No report" }
         p.notice role="alert" { (refusal.message) }
-        p { a href="/" { "Show the last 24 hours" } }
+        p { a href="/" { "Show the last " (hours(LOOKBACK_HOURS_DEFAULT)) "" } }
     };
     frame("No report", None, &body)
 }
@@ -125,6 +126,9 @@ fn key_figures(report: &pb::GetInsightsResponse, lookback_hours: f64) -> Markup 
                     (None, None) => {},
                 }
                 (before(changes.cost_per_success))
+                @if changes.cost_per_success_is_thin {
+                    p.change { "too few calls before to rely on that: fewer than 30, or fewer than 5 successes" }
+                }
             }))
             (figure("Total cost", &html! { (usd(report.total_cost_usd)) }, &html! {
                 p { (count(report.calls)) " calls" }

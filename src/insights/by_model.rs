@@ -48,12 +48,13 @@ fn figures(
 ) -> ModelInsights {
     let candidate = engine.state.names.text(NameKind::Candidate, id);
     let model = model_of(candidate);
-    let known = || engine.catalog().resolve(model).ok().flatten().map(|(found, _)| found.provider());
-    let provider = offered.map(|of| of.model.provider()).or_else(known).unwrap_or("");
+    let known = engine.catalog().resolve(model).ok().flatten().map(|(found, _)| found.provider());
+    let provider = offered.map(|of| of.model.provider()).or(known).unwrap_or("");
     ModelInsights {
         model: model.to_owned(),
         provider: provider.to_owned(),
         candidate: candidate.to_owned(),
+        in_catalog: known.is_some(),
         traffic_share: ratio(tally.calls, task_calls).unwrap_or(0.0),
         calls: count(tally.calls),
         successes: count(tally.successes),

@@ -98,6 +98,7 @@ pub(super) fn changes(now: &Headline, before: &Headline) -> HeadlineChanges {
         decisions: counts(|h| h.decisions),
         decisions_without_outcome: counts(|h| h.decisions_without_outcome),
         pricing_coverage: figures(|h| h.pricing_coverage),
+        cost_per_success_is_thin: before.cost_per_success.is_some() && before.cost_per_success_interval.is_none(),
     }
 }
 

@@ -19,7 +19,7 @@ mod tests;
 #[cfg(test)]
 mod tests_support;
 
-pub use query::{Filters, Query};
+pub use query::{Filters, LOOKBACK_HOURS_DEFAULT, Query};
 pub use report::{
     CostBreakdown, CostRow, Headline, HeadlineChanges, Interval, ModelInsights, OverProvisioning, RateEvidence, Report,
     Resolution, SelectedBy, SelectionShare, TaskInsights, Window,

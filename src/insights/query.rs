@@ -3,6 +3,9 @@
 
 use crate::domain::names::Labels;
 
+/// Length of the window unless another is asked for, in hours: seven days.
+pub const LOOKBACK_HOURS_DEFAULT: f64 = 168.0;
+
 /// Which calls a report covers. Everything given must hold; an empty text means calls without such a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters {

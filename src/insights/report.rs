@@ -129,6 +129,8 @@ pub struct HeadlineChanges {
     pub decisions_without_outcome: Option<f64>,
     /// Of the pricing coverage.
     pub pricing_coverage: Option<f64>,
+    /// The window before has a cost per success, but too few calls or successes for its interval.
+    pub cost_per_success_is_thin: bool,
 }
 
 /// One task type.
@@ -251,6 +253,8 @@ pub struct ModelInsights {
     pub provider: String,
     /// Candidate id: the model's, or `id#variant`.
     pub candidate: String,
+    /// The catalogue in force has the model.
+    pub in_catalog: bool,
     /// Share of the task type's calls; 0 without calls.
     pub traffic_share: f64,
     /// Production calls.

@@ -44,6 +44,18 @@ impl From<Report> for pb::GetInsightsResponse {
     }
 }
 
+impl pb::ModelInsights {
+    /// Why the catalogue in force does not have the model, in words; `None`: it does, or nobody told which model it was.
+    #[must_use]
+    pub fn absence(&self) -> Option<&'static str> {
+        match (self.in_catalog, self.candidate.as_str()) {
+            (true, _) | (false, "" | "other") => None,
+            _ if self.router_calls + self.pinned_calls > 0 => Some("left the catalogue"),
+            _ => Some("not in the catalogue"),
+        }
+    }
+}
+
 fn headline(of: &Headline) -> pb::Headline {
     pb::Headline {
         window: Some(window(of.window)),
@@ -87,6 +99,7 @@ fn changes(of: HeadlineChanges) -> pb::HeadlineChanges {
         decisions: of.decisions,
         decisions_without_outcome: of.decisions_without_outcome,
         pricing_coverage: of.pricing_coverage,
+        cost_per_success_is_thin: of.cost_per_success_is_thin,
     }
 }
 
@@ -136,6 +149,7 @@ fn model(of: ModelInsights) -> pb::ModelInsights {
         retries: of.retries,
         candidate: of.candidate,
         total_cost_nano_usd: of.total_cost.0,
+        in_catalog: of.in_catalog,
     }
 }
 

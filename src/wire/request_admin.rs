@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 use crate::domain::event::ModelState;
 use crate::domain::time::HOUR_MS;
 use crate::domain::token::TokenKey;
-use crate::insights::{Filters, Query};
+use crate::insights::{Filters, LOOKBACK_HOURS_DEFAULT, Query};
 use crate::service::admin_reply::{ResetPosterior, SetModelState};
 
 /// Longest window of a report, in hours (about 114 years).
@@ -16,9 +16,13 @@ const LOOKBACK_HOURS_MAX: f64 = 1_000_000.0;
 /// Checks a GetInsights request.
 pub(super) fn insights(request: pb::GetInsightsRequest, key: &TokenKey) -> Result<Query, Refusal> {
     let mut f = Fields::default();
-    let hours = request.lookback_hours;
+    let hours = request.lookback_hours.unwrap_or(LOOKBACK_HOURS_DEFAULT);
     if !(hours > 0.0 && hours <= LOOKBACK_HOURS_MAX) {
-        f.refuse("lookback_hours", format!("is {hours:?}; it is required, above 0 and at most {LOOKBACK_HOURS_MAX}"));
+        let allowed = format!("any number of hours above 0, at most {LOOKBACK_HOURS_MAX}");
+        f.refuse(
+            "lookback_hours",
+            format!("is {hours:?}; allowed is {allowed}, and left out it is {LOOKBACK_HOURS_DEFAULT}"),
+        );
     }
     let filters = request.filters.unwrap_or_default();
     let query = Query {

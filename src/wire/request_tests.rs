@@ -390,15 +390,19 @@ fn voiding_needs_a_decision() {
 }
 
 #[test]
-fn insights_need_a_window_and_conceal_the_user() {
+fn insights_take_a_window_and_conceal_the_user() {
     let of = |lookback_hours, filters| {
-        let request = pb::GetInsightsRequest { lookback_hours, filters, ..Default::default() };
+        let request = pb::GetInsightsRequest { lookback_hours: Some(lookback_hours), filters, ..Default::default() };
         request_admin::insights(request, &key())
     };
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e308, 1_000_001.0] {
         assert_eq!(fields(of(bad, None)), ["lookback_hours"], "{bad}");
     }
-    assert_eq!(of(168.0, None).unwrap().lookback_ms, 604_800_000);
+    let refusal = of(0.0, None).unwrap_err();
+    let allowed = "is 0.0; allowed is any number of hours above 0, at most 1000000, and left out it is 168";
+    assert_eq!(refusal.violations[0].description, allowed);
+    let left_out = request_admin::insights(pb::GetInsightsRequest::default(), &key()).unwrap();
+    assert_eq!((of(168.0, None).unwrap().lookback_ms, left_out.lookback_ms), (604_800_000, 604_800_000));
     assert_eq!(of(1e-300, None).unwrap().lookback_ms, 1, "never an empty window");
     let filters = pb::Filters { labels: pair("user", "ada".into()), task_type: text(""), ..Default::default() };
     let query = of(1.0, Some(filters)).unwrap();

@@ -95,7 +95,7 @@ async fn windows_that_cannot_be_are_refused() {
     let (_home, daemon) = usual();
     let mut client = daemon.insights().await;
     for lookback_hours in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
-        let request = pb::GetInsightsRequest { lookback_hours, ..Default::default() };
+        let request = pb::GetInsightsRequest { lookback_hours: Some(lookback_hours), ..Default::default() };
         assert_invalid(client.get_insights(request).await, &["lookback_hours"]);
     }
 }

@@ -70,7 +70,7 @@ pub(crate) async fn record(router: &mut Router, request: pb::RecordOutcomeReques
 
 /// The report over the last day.
 pub(crate) async fn insights(client: &mut InsightsServiceClient<Channel>) -> pb::GetInsightsResponse {
-    report(client, pb::GetInsightsRequest { lookback_hours: 24.0, ..Default::default() }).await
+    report(client, pb::GetInsightsRequest { lookback_hours: Some(24.0), ..Default::default() }).await
 }
 
 /// Any report.

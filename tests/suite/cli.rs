@@ -52,6 +52,10 @@ fn the_exit_code_says_who_must_act() {
         assert_eq!(got, Some(code), "{line}: {out}{said}");
         assert_eq!(said.is_empty(), code == 0, "a failure says why, and only that: {line}: {said}");
     }
+    for verb in ["healthcheck", "insights"] {
+        let (_, _, said) = run(&home, &format!("{verb} --address http://127.0.0.1:1"));
+        assert!(said.contains("is the daemon running? `oddsmaker` starts it"), "{said}");
+    }
     assert!(!home.data().exists() && !home.models().with_file_name("missing").exists(), "looking makes no folder");
 }
 

@@ -119,7 +119,7 @@ fn refusals_are_problems_that_name_the_field() {
     let keyed = |task: &str| format!(r#"{{"task_type": "{task}", "idempotency_key": "k"}}"#);
     assert_eq!(post(daemon.address, "/v1/policy", &keyed("single")).status, 200);
     problem("/v1/policy", &keyed("triage"), 409);
-    assert_eq!(get(daemon.address, "/v1/insights").unwrap().status, 400, "the window is required");
+    assert_eq!(get(daemon.address, "/v1/insights").unwrap().status, 200, "seven days unless told");
     assert_eq!(get(daemon.address, "/v1/insights?lookback_hours=1&taskt_type=a").unwrap().status, 400);
     assert_eq!(get(daemon.address, "/v1/nothing").unwrap().status, 404);
     assert_eq!(get(daemon.address, "/v1/policy").unwrap().status, 405);

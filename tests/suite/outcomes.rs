@@ -354,7 +354,7 @@ async fn a_good_run_and_a_bad_run_cost_what_all_their_calls_cost() {
     let mut client = daemon.insights().await;
     for (goal, nano, calls, retries) in [("good", 90_000_000, 3, 0), ("bad", 210_000_000, 7, 4)] {
         let filters = Some(pb::Filters { goal_id: Some(goal.to_owned()), ..Default::default() });
-        let request = pb::GetInsightsRequest { lookback_hours: 24.0, filters, ..Default::default() };
+        let request = pb::GetInsightsRequest { lookback_hours: Some(24.0), filters, ..Default::default() };
         let report = super::calls::report(&mut client, request).await;
         assert_eq!((report.total_cost_nano_usd, report.calls, report.retries), (nano, calls, retries), "{goal}");
         assert_eq!(report.by_task[0].avg_cost_per_call, Some(0.03));

@@ -68,7 +68,7 @@ async fn a_user_is_never_kept_in_clear() {
     record(&mut router, pb::RecordOutcomeRequest { labels: labels(), ..priced(&id, true) }).await;
     record(&mut router, pb::RecordOutcomeRequest { labels: labels(), ..elsewhere("single", "gpt-4o", true) }).await;
     let filters = pb::Filters { labels: [("user".to_owned(), canary.to_owned())].into(), ..Default::default() };
-    let request = pb::GetInsightsRequest { lookback_hours: 1.0, filters: Some(filters), ..Default::default() };
+    let request = pb::GetInsightsRequest { lookback_hours: Some(1.0), filters: Some(filters), ..Default::default() };
     let report = super::calls::report(&mut daemon.insights().await, request).await;
     assert_eq!(report.calls, 2, "it can still be asked for");
     let (_, said) = daemon.stop().await;

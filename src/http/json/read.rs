@@ -188,7 +188,7 @@ pub(crate) fn unknown(what: &str, name: &str, known: &[String]) -> String {
     let nearest = known.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
     match nearest {
         Some(nearest) if near(&nearest) >= ALIKE => format!("{what}; did you mean `{nearest}`?"),
-        _ if known.is_empty() => format!("{what}; none is known here"),
+        _ if known.is_empty() => format!("{what}; there is none"),
         _ => format!("{what}; known are {}", known.join(", ")),
     }
 }

@@ -50,7 +50,11 @@ fn figures_stand_with_their_intervals_and_reasons() {
         calls: 1_200,
         cost_per_success: Some(0.47),
         cost_per_success_interval: interval(0.452, 0.489),
-        changes: Some(pb::HeadlineChanges { cost_per_success: Some(0.38), ..Default::default() }),
+        changes: Some(pb::HeadlineChanges {
+            cost_per_success: Some(0.38),
+            cost_per_success_is_thin: true,
+            ..Default::default()
+        }),
         by_task: vec![pb::TaskInsights {
             name: "ticket_classification".into(),
             calls: 1_200,
@@ -62,18 +66,36 @@ fn figures_stand_with_their_intervals_and_reasons() {
                 sentence: "Use the cheaper one.".into(),
                 ..Default::default()
             }),
-            by_model: vec![pb::ModelInsights { model: "m".into(), pricing_coverage: Some(0.0), ..Default::default() }],
+            by_model: vec![
+                pb::ModelInsights {
+                    candidate: "a/kept".into(),
+                    in_catalog: true,
+                    probability_best: Some(0.75),
+                    p95_latency_ms: Some(812.4),
+                    pricing_coverage: Some(0.0),
+                    ..Default::default()
+                },
+                pb::ModelInsights { candidate: "a/gone".into(), router_calls: 3, ..Default::default() },
+                pb::ModelInsights { candidate: "a/stranger".into(), elsewhere_calls: 3, ..Default::default() },
+            ],
             ..Default::default()
         }],
         expected_false_flags: 0.05,
         ..Default::default()
     };
     let html = shown(&report);
+    assert!(!html.contains("a/kept <span"), "{html}");
     for part in [
         "$0.47",
         "90 % interval $0.452–$0.489",
         "+38\u{202f}% on the 24 hours before",
+        "too few calls before to rely on that",
         "More model than needed",
+        "75\u{202f}%",
+        "812 ms",
+        "fewer than 20 latencies",
+        r#"a/gone <span class="badge">left the catalogue</span>"#,
+        r#"a/stranger <span class="badge">not in the catalogue</span>"#,
         "Use the cheaper one.",
         "95.1–96.8\u{202f}%",
         "cost unknown",

@@ -148,6 +148,12 @@ async fn queries_and_paths_become_requests() {
     assert_eq!(answer.problem(), refusal(400, "INVALID_ARGUMENT", &fields));
     let told = &answer.json()["errors"][1]["description"];
     assert_eq!(told, "is no key of this query; did you mean `lookback_hours`?");
+    let told = fetch("/v1/insights?zzz=1").await.json()["errors"][0]["description"].clone();
+    assert!(told.as_str().unwrap().ends_with("compare_previous, label.KEY"), "{told}");
+    assert_eq!(
+        fetch("/v1/models?zzz=1").await.json()["errors"][0]["description"],
+        "is no key of this query; there is none"
+    );
     let answer = fetch("/v1/posteriors/a%2Fb%20c?model=openai%2Fgpt-4o").await;
     assert_eq!(answer.json()["task_type"], "a/b c|openai/gpt-4o");
     let answer = fetch("/v1/posteriors/a?task_type=b").await;
@@ -208,6 +214,10 @@ async fn the_page_and_the_document_are_served() {
     let page = fetch("/?lookback_hours=168&utm=1").await;
     assert_eq!((page.status, page.headers["content-type"].to_str().unwrap()), (200, "text/html; charset=utf-8"));
     assert!(page.body.contains("curl http://localhost:7070/v1/policy"));
+    let usual = r#"<a href="/?lookback_hours=168" aria-current="page">7 d</a>"#;
+    assert!(fetch("/").await.body.contains(usual), "seven days unless another window is asked for");
+    let refused = fetch("/?lookback_hours=week").await;
+    assert_eq!((refused.status, refused.body.contains("must be a number of hours")), (400, true), "{}", refused.body);
     assert_eq!(fetch("/openapi.json").await.json()["openapi"], "3.1.0");
 }
 

@@ -47,6 +47,23 @@ fn the_window_before_touches_this_one_and_counts_no_call_twice() {
 }
 
 #[test]
+fn a_comparison_with_too_few_calls_is_told_as_such() {
+    let mut world = World::new();
+    for (before, thin) in [(0, false), (20, true), (40, false)] {
+        world.now = world.now.plus_ms(DAY_MS);
+        (0..before).for_each(|_| one_call(&mut world));
+        world.now = world.now.plus_ms(90 * MINUTE_MS);
+        (0..40).for_each(|_| one_call(&mut world));
+        let changes = world.report(&Query { compare_previous: true, ..hours_back(1) }).changes.unwrap();
+        assert_eq!(
+            (changes.cost_per_success.is_some(), changes.cost_per_success_is_thin),
+            (before > 0, thin),
+            "{before}"
+        );
+    }
+}
+
+#[test]
 fn far_back_the_edge_is_the_hour() {
     let mut world = World::new();
     world.now = NOON.plus_ms(30 * MINUTE_MS);
