@@ -167,3 +167,6 @@ fn shed(request: &Request) -> Response {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "the daemon is busy; try again shortly");
     Problem { retry_after_ms: Some(1_000), ..busy }.into_response()
 }
+
+#[cfg(test)]
+mod tests;
