@@ -1,11 +1,12 @@
 //! The gRPC edge as a client sees it: generated clients over the routes, without a socket between them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::HttpBody as _;
 use axum::routing::any;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tonic::service::Routes;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -17,9 +18,9 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
 
-use super::tests_support::service;
+use super::tests_support::{HeldDisk, service, service_on};
 use super::{Health, deadline};
-use crate::wire::pb;
+use crate::wire::{calls, pb};
 use pb::admin_service_client::AdminServiceClient;
 use pb::record_outcomes_response::Answer;
 use pb::router_service_client::RouterServiceClient;
@@ -27,7 +28,7 @@ use pb::router_service_client::RouterServiceClient;
 /// The largest message taken here, in bytes.
 const MESSAGE_BYTES_MAX: usize = 1_500;
 
-fn routes(service: std::sync::Arc<crate::service::Service>) -> (Routes, Health) {
+fn routes(service: Arc<crate::service::Service>) -> (Routes, Health) {
     super::routes(service, MESSAGE_BYTES_MAX)
 }
 
@@ -101,6 +102,25 @@ fn an_overload_says_when_to_come_back() {
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "busy"));
     let retry = status.get_error_details().retry_info().unwrap().retry_delay;
     assert_eq!(retry, Some(Duration::from_millis(250)));
+}
+
+/// A crash must not make an id that was handed out stand for another name.
+#[tokio::test]
+async fn no_id_is_handed_out_before_the_names_in_it_are_on_disk() {
+    let disk = HeldDisk::default();
+    let service = service_on(Arc::new(disk.clone()));
+    let ask = |step: &str| pb::GetPolicyRequest { step: Some(step.into()), ..ask() };
+    let at_once = |step| calls::get_policy(&service, ask(step)).now_or_never().is_some();
+    calls::get_policy(&service, ask("known")).await.unwrap();
+    {
+        let _hold = disk.hold();
+        assert!(at_once("known"), "a decision whose names are on disk waits for nothing");
+        assert!(!at_once("new"), "a new name waits for the disk");
+        assert!(!at_once("new"), "and so does who uses it meanwhile");
+    }
+    calls::get_policy(&service, ask("new")).await.unwrap();
+    let _hold = disk.hold();
+    assert!(at_once("new"));
 }
 
 /// More outcomes than may be in flight at once, every hundredth of them refused.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use oddsmaker::wire::pb;
 
-use super::calls::{ask, costing, decide, in_goal, insights, record};
+use super::calls::{ask, costing, decide, in_goal, insights, outcome, record};
 use super::catalogues;
 use super::harness::{Daemon, Home, files};
 
@@ -228,4 +228,25 @@ async fn a_directory_that_cannot_be_written_is_refused() {
     );
     assert!(!refusal.said.contains("panicked"), "{}", refusal.said);
     assert_eq!(snapshot(&copy.data()), before);
+}
+
+#[tokio::test]
+async fn a_record_whose_key_is_gone_is_refused_and_not_given_another() {
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start();
+    let (_, id) = decide(&mut daemon.router().await, ask("single")).await;
+    daemon.stop().await;
+    let key = home.data().join("key");
+    let bytes = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    let refusal = home.refusal();
+    assert_eq!(refusal.code, Some(1), "{refusal:?}");
+    assert!(refusal.said.contains("is missing beside a record that was made with it"), "{refusal:?}");
+    assert!(!key.exists(), "no other key was made");
+    fs::write(&key, bytes).unwrap();
+    let daemon = home.start();
+    assert!(
+        !record(&mut daemon.router().await, outcome(&id, true)).await.duplicate,
+        "restored, its ids mean what they did"
+    );
 }
