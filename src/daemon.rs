@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::clock::SteadyClock;
+use crate::clock::{self, SteadyClock};
 use crate::config::Settings;
 use crate::domain::catalog::Catalog;
 use crate::domain::token::TokenKey;
@@ -120,7 +120,7 @@ fn open(
     if state.applied_seq != report.last_seq {
         bail!("the record ends at event {}, but could be folded only up to {}", report.last_seq, state.applied_seq);
     }
-    let clock = Arc::new(SteadyClock::start(state.last_at));
+    let clock = Arc::new(SteadyClock::start(clock::wall(), state.last_at, settings.ledger.max_clock_behind_ms)?);
     let engine = Engine::new(state, Arc::new(loaded.catalog.clone()), root_seed);
     let about = About { data_dir: data_dir.clone(), addresses: vec![address.to_string()] };
     let service = Service::new(Parts {

@@ -63,6 +63,8 @@ pub struct Ledger {
     pub max_pending_bytes: u64,
     /// Time between two checkpoints of the state, in milliseconds.
     pub checkpoint_interval_ms: i64,
+    /// How far the wall clock may lie before the last event at a start, in milliseconds.
+    pub max_clock_behind_ms: i64,
 }
 
 /// `[models]`
@@ -130,8 +132,13 @@ impl Settings {
             max_connection_age_ms: 3_600_000,
             drain_timeout_ms: 10_000,
         };
-        let ledger =
-            Ledger { data_dir, segment_bytes: 64 << 20, max_pending_bytes: 16 << 20, checkpoint_interval_ms: 200 };
+        let ledger = Ledger {
+            data_dir,
+            segment_bytes: 64 << 20,
+            max_pending_bytes: 16 << 20,
+            checkpoint_interval_ms: 200,
+            max_clock_behind_ms: 24 * 3_600_000,
+        };
         let log = Log { format: LogFormat::Auto, level: LogLevel::Info };
         Self { server, ledger, models: Models::default(), log }
     }

@@ -289,6 +289,13 @@ pub static KEYS: &[Key] = &[
         ledger.checkpoint_interval_ms,
         "Time between two checkpoints of the state; what lies between is replayed at start."
     ),
+    duration!(
+        "ledger.max_clock_behind",
+        0..=36_500 * DAY,
+        ledger.max_clock_behind_ms,
+        "How far the wall clock may lie before the last event at a start; beyond that one of the two is wrong, and the \
+         start is refused."
+    ),
     Key {
         flag: Some("--models"),
         default_in_words: Some("models.toml of the working folder, else the one built in"),

@@ -3,13 +3,16 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use oddsmaker::domain::event::{Body, Event};
+use oddsmaker::journal::{Journal, JournalOptions, codec};
 use oddsmaker::wire::pb;
 use tonic::Code;
 
 use super::calls::{ask, costing, decide, elsewhere, in_goal, insights, outcome, priced, record, refused};
 use super::catalogues;
-use super::harness::{Home, files, stop_with_a_log_nobody_reads};
+use super::harness::{Daemon, Home, files, stop_with_a_log_nobody_reads};
 
 /// The report without the window it was asked for.
 fn figures(report: pb::GetInsightsResponse) -> pb::GetInsightsResponse {
@@ -126,7 +129,7 @@ async fn told_to_stop_under_load_it_finishes_what_it_acknowledged() {
     }
     while acknowledged.load(Ordering::SeqCst) < 100 {
         tokio::task::yield_now().await;
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let (status, said) = daemon.stop().await;
     assert!(status.success(), "{said}");
@@ -171,4 +174,36 @@ async fn a_decision_survives_as_its_id_even_before_it_is_on_disk() {
     let report = insights(&mut daemon.insights().await).await;
     assert_eq!((report.successful_outcomes, report.decisions, report.decisions_open), (21, 21, 0));
     assert_eq!(report.total_cost_nano_usd, 20 * 2_100_000);
+}
+
+/// Writes a fact as a start with a clock that far ahead would have dated it.
+fn date_ahead(home: &Home, ahead_ms: i64) {
+    let (journal, _) = Journal::open(&home.data().join("journal"), JournalOptions::default()).unwrap();
+    let at = oddsmaker::clock::wall().plus_ms(ahead_ms);
+    let mut bytes = Vec::new();
+    codec::encode(&Event { at, body: Body::DecisionsExpired { calls: Vec::new() } }, &mut bytes);
+    let seq = journal.append(&bytes).unwrap();
+    journal.wait_synced_blocking(seq, Duration::from_secs(60)).unwrap();
+}
+
+#[tokio::test]
+async fn a_start_with_a_wrong_clock_is_found_out_by_the_next() {
+    const HOUR_MS: i64 = 3_600_000;
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start();
+    let (_, id) = decide(&mut daemon.router().await, ask("single")).await;
+    daemon.stop().await;
+    date_ahead(&home, HOUR_MS / 2);
+    let daemon = home.start();
+    assert!(!record(&mut daemon.router().await, priced(&id, true)).await.duplicate, "half an hour back is no matter");
+    assert_eq!(insights(&mut daemon.insights().await).await.calls, 1);
+    daemon.stop().await;
+    date_ahead(&home, 400 * 24 * HOUR_MS);
+    let refusal = home.refusal();
+    assert_eq!(refusal.code, Some(1), "{refusal:?}");
+    assert!(refusal.said.contains("ledger.max_clock_behind=400d"), "{refusal:?}");
+    let mut command = home.serve();
+    command.args(["--set", "ledger.max_clock_behind=400d"]);
+    let daemon = Daemon::start(command).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    assert!(decide(&mut daemon.router().await, ask("single")).await.0.proceed, "it goes on from the record's time");
 }
