@@ -116,7 +116,7 @@ async fn assert_reads_only(daemon: &Daemon, acknowledged: u64) {
     assert_eq!(http_client::get(daemon.address, "/livez").unwrap().status, 200);
     assert_eq!(calls(daemon).await, acknowledged, "what was refused is not counted");
     let goal = pb::Filters { goal_id: Some("g".to_owned()), ..Default::default() };
-    let request = pb::GetInsightsRequest { lookback_hours: 24.0, filters: Some(goal), ..Default::default() };
+    let request = pb::GetInsightsRequest { lookback_hours: Some(24.0), filters: Some(goal), ..Default::default() };
     assert_eq!(report(&mut daemon.insights().await, request).await.calls, 1, "a goal of long ago is read");
 }
 
