@@ -2,21 +2,18 @@
 //! DEADLINE_EXCEEDED; a message over the limit ends with RESOURCE_EXHAUSTED. Once an answer has begun (a stream), the
 //! caller keeps its own time.
 
+use std::future::Future;
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
-use http::HeaderMap;
 use http::header::HeaderValue;
+use http::{HeaderMap, Response};
+use tonic::body::Body;
 use tonic::{Code, Status};
 
-/// Answers within the time the caller gave.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
-    let Some(timeout) = timeout(request.headers()) else {
-        return relabelled(next.run(request).await);
-    };
-    match tokio::time::timeout(timeout, next.run(request)).await {
+/// What `answer` comes to within the time the caller gave; `None`: the caller gave none.
+pub(super) async fn within(time: Option<Duration>, answer: impl Future<Output = Response<Body>>) -> Response<Body> {
+    let Some(time) = time else { return relabelled(answer.await) };
+    match tokio::time::timeout(time, answer).await {
         Ok(response) => relabelled(response),
         Err(_) => {
             let late = "the time given ran out; the request may or may not have been recorded, repeat it the same way";
@@ -26,7 +23,7 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
 }
 
 /// A message over the limit is told as OUT_OF_RANGE by the transport, and by nothing else here.
-fn relabelled(mut response: Response) -> Response {
+fn relabelled(mut response: Response<Body>) -> Response<Body> {
     if let Some(status) = response.headers_mut().get_mut(Status::GRPC_STATUS)
         && status.as_bytes() == b"11"
     {
@@ -36,7 +33,7 @@ fn relabelled(mut response: Response) -> Response {
 }
 
 /// The time given in `grpc-timeout` (at most 8 digits and a unit); `None` where there is none that can be read.
-fn timeout(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -3,6 +3,7 @@
 
 mod admin;
 mod deadline;
+mod edge;
 mod health;
 mod insights;
 mod router;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use tonic::service::Routes;
 
+pub use edge::Edge;
 pub use health::Health;
 pub use status::ERROR_DOMAIN;
 
@@ -30,17 +32,17 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// All gRPC services over one daemon, serving from the start, and the handle to say otherwise.
 #[must_use]
-pub fn routes(service: Arc<Service>) -> (Routes, Health) {
+pub fn edge(service: Arc<Service>) -> (Edge, Health) {
     let (health, health_server) = Health::new(&[
         <RouterServiceServer<router::Router> as tonic::server::NamedService>::NAME,
         <InsightsServiceServer<insights::Insights> as tonic::server::NamedService>::NAME,
         <AdminServiceServer<admin::Admin> as tonic::server::NamedService>::NAME,
     ]);
     let router = RouterServiceServer::new(router::Router::new(service.clone()));
+    let router = router.max_decoding_message_size(MESSAGE_BYTES_MAX);
     let insights = InsightsServiceServer::new(insights::Insights::new(service.clone()));
     let admin = AdminServiceServer::new(admin::Admin::new(service));
     let mut routes = Routes::default()
-        .add_service(router.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(insights.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(admin.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(health_server);
@@ -56,6 +58,5 @@ pub fn routes(service: Arc<Service>) -> (Routes, Health) {
             tracing::error!(%error, "reflection is off: the descriptors cannot be read");
         }
     }
-    let guarded = routes.into_axum_router().layer(axum::middleware::from_fn(deadline::guard));
-    (Routes::from(guarded), health)
+    (Edge::new(router, routes.into_axum_router()), health)
 }
