@@ -254,12 +254,12 @@ async fn serve(
     // Whatever ends this function ends maintenance too, or the process would hang.
     let _guard = StopOnDrop(stop.clone());
     let address = listener.local_addr()?;
-    let edges = crate::edges::router(service.clone(), &settings.server, address);
+    let (edges, health) = crate::edges::edges(service.clone(), &settings.server, address);
     let maintenance = maintain(service.clone(), settings.ledger.checkpoint_interval_ms, stop.clone());
     let mut signals = StopSignals::listen().context("cannot listen for SIGTERM")?;
     on_ready();
     let draining = {
-        let (service, health) = (service.clone(), edges.health.clone());
+        let (service, health) = (service.clone(), health.clone());
         let mut stopped = stopped.clone();
         async move {
             tokio::select! {
@@ -270,7 +270,7 @@ async fn serve(
             service.stop_taking("the daemon is stopping");
         }
     };
-    crate::server::run(listener, edges.router, &settings.server, draining).await;
+    crate::server::run(listener, edges, &settings.server, draining).await;
     stop.send_if_modified(|s| s.is_none().then(|| *s = Some(None)).is_some());
     maintenance.await?;
     let failure = stopped.borrow().clone().flatten();

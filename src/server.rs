@@ -1,21 +1,23 @@
 //! The listener: one port for gRPC (HTTP/2) and HTTP (1.1 and 2), with every limit set explicitly. It knows no routes.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use axum::BoxError;
+use axum::body::{Bytes, HttpBody};
+use axum::response::IntoResponse as _;
+use http::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tonic::body::Body;
 
 use crate::config::Server as Limits;
+use crate::edges::{Edges, is_grpc};
 use crate::http::problem::Problem;
 use crate::wire::Code;
 
@@ -23,10 +25,11 @@ fn ms(duration_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(duration_ms).unwrap_or(0))
 }
 
-/// Serves `router` on `listener` until `shutdown` resolves, then lets open requests end, `drain_timeout_ms` at most.
-pub async fn run(listener: TcpListener, router: Router, limits: &Limits, shutdown: impl Future<Output = ()>) {
-    let router = with_in_flight_limit(router, limits.max_in_flight as usize);
-    let server = Arc::new(Server { builder: builder(limits), router, limits: limits.clone() });
+/// Serves `edges` on `listener` until `shutdown` resolves, then lets open requests end, `drain_timeout_ms` at most.
+pub async fn run(listener: TcpListener, edges: Edges, limits: &Limits, shutdown: impl Future<Output = ()>) {
+    let in_flight = Arc::new(Semaphore::new(limits.max_in_flight as usize));
+    let answering = Answering { edges: Arc::new(edges), in_flight };
+    let server = Arc::new(Server { builder: builder(limits), answering, limits: limits.clone() });
     let slots = Arc::new(Semaphore::new(limits.max_connections as usize));
     let (close, closing) = watch::channel(false);
     let mut shutdown = std::pin::pin!(shutdown);
@@ -67,7 +70,7 @@ pub async fn run(listener: TcpListener, router: Router, limits: &Limits, shutdow
 /// What every connection is served with.
 struct Server {
     builder: auto::Builder<TokioExecutor>,
-    router: Router,
+    answering: Answering,
     limits: Limits,
 }
 
@@ -80,7 +83,8 @@ impl Server {
         if !matches!(spoke, Ok(Ok(()))) {
             return;
         }
-        let service = TowerToHyperService::new(self.router.clone());
+        let answering = self.answering.clone();
+        let service = TowerToHyperService::new(tower::service_fn(move |request| answering.clone().answer(request)));
         let mut connection = std::pin::pin!(self.builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
@@ -143,29 +147,34 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Sheds at once what is beyond `most` requests in flight: UNAVAILABLE with a time to retry, in either protocol.
-fn with_in_flight_limit(router: Router, most: usize) -> Router {
-    let slots = Arc::new(Semaphore::new(most));
-    router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
-        let slots = slots.clone();
-        async move {
-            match slots.try_acquire() {
-                Ok(_slot) => next.run(request).await,
-                Err(_) => shed(&request),
-            }
-        }
-    }))
+/// Answers requests, and sheds at once what is beyond the limit in flight.
+#[derive(Clone)]
+struct Answering {
+    edges: Arc<Edges>,
+    in_flight: Arc<Semaphore>,
 }
 
-fn shed(request: &Request) -> Response {
-    let grpc =
-        request.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
-    if grpc {
-        return tonic::Status::unavailable("the daemon is busy; try again shortly").into_http();
+impl Answering {
+    async fn answer<B>(self, request: Request<B>) -> Result<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError> + Send + 'static,
+    {
+        Ok(match self.in_flight.try_acquire() {
+            Ok(_slot) => self.edges.answer(request).await,
+            Err(_) => shed(is_grpc(request.headers())),
+        })
     }
-    let busy =
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "the daemon is busy; try again shortly");
-    Problem { retry_after_ms: Some(1_000), ..busy }.into_response()
+}
+
+/// UNAVAILABLE with a time to retry, in either protocol.
+fn shed(grpc: bool) -> Response<Body> {
+    let busy = "the daemon is busy; try again shortly";
+    if grpc {
+        return tonic::Status::unavailable(busy).into_http();
+    }
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, busy);
+    Problem { retry_after_ms: Some(1_000), ..problem }.into_response().map(Body::new)
 }
 
 #[cfg(test)]

@@ -2,20 +2,17 @@
 //! DEADLINE_EXCEEDED; what the transport could not read is told as the contract has it. Once an answer has begun (a stream), the
 //! caller keeps its own time.
 
+use std::future::Future;
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use tonic::Status;
+use tonic::body::Body;
 
-/// Answers within the time the caller gave.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
-    let Some(timeout) = timeout(request.headers()) else {
-        return relabelled(next.run(request).await);
-    };
-    match tokio::time::timeout(timeout, next.run(request)).await {
+/// What `answer` comes to within the time the caller gave; `None`: the caller gave none.
+pub(super) async fn within(time: Option<Duration>, answer: impl Future<Output = Response<Body>>) -> Response<Body> {
+    let Some(time) = time else { return relabelled(answer.await) };
+    match tokio::time::timeout(time, answer).await {
         Ok(response) => relabelled(response),
         Err(_) => {
             let late = "the time given ran out; the request may or may not have been recorded, repeat it the same way";
@@ -25,7 +22,7 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
 }
 
 /// What the transport could not read is told as the contract has it.
-fn relabelled(response: Response) -> Response {
+fn relabelled(response: Response<Body>) -> Response<Body> {
     let unread = response.headers().get(Status::GRPC_STATUS).is_some_and(|s| matches!(s.as_bytes(), b"11" | b"13"));
     match Status::from_header_map(response.headers()).filter(|_| unread) {
         Some(status) => super::status::of_transport(status).into_http(),
@@ -34,7 +31,7 @@ fn relabelled(response: Response) -> Response {
 }
 
 /// The time given in `grpc-timeout` (at most 8 digits and a unit); `None` where there is none that can be read.
-fn timeout(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -3,6 +3,7 @@
 
 mod admin;
 mod deadline;
+mod edge;
 mod health;
 mod insights;
 mod router;
@@ -10,12 +11,13 @@ mod status;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod tests_support;
+pub(crate) mod tests_support;
 
 use std::sync::Arc;
 
 use tonic::service::Routes;
 
+pub use edge::Edge;
 pub use health::Health;
 pub use status::ERROR_DOMAIN;
 
@@ -28,17 +30,17 @@ use pb::router_service_server::RouterServiceServer;
 /// All gRPC services over one daemon, serving from the start, and the handle to say otherwise. A request message may
 /// have `message_bytes_max` bytes at most.
 #[must_use]
-pub fn routes(service: Arc<Service>, message_bytes_max: usize) -> (Routes, Health) {
+pub fn edge(service: Arc<Service>, message_bytes_max: usize) -> (Edge, Health) {
     let (health, health_server) = Health::new(&[
         <RouterServiceServer<router::Router> as tonic::server::NamedService>::NAME,
         <InsightsServiceServer<insights::Insights> as tonic::server::NamedService>::NAME,
         <AdminServiceServer<admin::Admin> as tonic::server::NamedService>::NAME,
     ]);
     let router = RouterServiceServer::new(router::Router::new(service.clone()));
+    let router = router.max_decoding_message_size(message_bytes_max);
     let insights = InsightsServiceServer::new(insights::Insights::new(service.clone()));
     let admin = AdminServiceServer::new(admin::Admin::new(service));
     let mut routes = Routes::default()
-        .add_service(router.max_decoding_message_size(message_bytes_max))
         .add_service(insights.max_decoding_message_size(message_bytes_max))
         .add_service(admin.max_decoding_message_size(message_bytes_max))
         .add_service(health_server);
@@ -54,6 +56,5 @@ pub fn routes(service: Arc<Service>, message_bytes_max: usize) -> (Routes, Healt
             tracing::error!(%error, "reflection is off: the descriptors cannot be read");
         }
     }
-    let guarded = routes.into_axum_router().layer(axum::middleware::from_fn(deadline::guard));
-    (Routes::from(guarded), health)
+    (Edge::new(router, routes.into_axum_router()), health)
 }

@@ -24,7 +24,7 @@ impl Clock for Still {
     }
 }
 
-pub(super) fn service() -> Arc<Service> {
+pub(crate) fn service() -> Arc<Service> {
     service_on(Arc::new(DiskStorage))
 }
 

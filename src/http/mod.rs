@@ -25,4 +25,4 @@ pub mod problem;
 mod routes;
 mod schema;
 
-pub use routes::{on_one_port, router};
+pub use routes::router;

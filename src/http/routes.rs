@@ -10,7 +10,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, on};
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 
 use super::host::{self, AllowedHosts};
 use super::operations::{Asked, OPERATIONS, Operation, Verb};
@@ -65,18 +65,6 @@ fn routes(service: Answerer, hosts: AllowedHosts, max_body_bytes: usize) -> Rout
         .layer(middleware::from_fn_with_state(hosts, host::check))
         .layer(middleware::from_fn(host::security_headers))
         .with_state(service)
-}
-
-/// Both protocols on one port: what says it is gRPC goes to `grpc`, everything else to `http`.
-pub fn on_one_port(grpc: Router, http: Router) -> Router {
-    Router::new().fallback(async move |request: Request| {
-        let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        let router = if content_type.starts_with(b"application/grpc") { grpc } else { http };
-        match tower::ServiceExt::oneshot(router, request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
-    })
 }
 
 type Parameters = Result<Path<Pairs>, axum::extract::rejection::PathRejection>;

@@ -18,6 +18,8 @@ pub struct JournalOptions {
     pub frame_bytes: usize,
     /// Pause between two tries while the disk is full. Default 200 ms.
     pub retry_every: Duration,
+    /// How long events that nobody waits for may stay unwritten, to share one write and sync. Default 2 ms.
+    pub linger: Duration,
 }
 
 impl Default for JournalOptions {
@@ -28,6 +30,7 @@ impl Default for JournalOptions {
             headroom_bytes: 1 << 20,
             frame_bytes: 1 << 20,
             retry_every: Duration::from_millis(200),
+            linger: Duration::from_millis(2),
         }
     }
 }

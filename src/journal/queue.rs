@@ -56,6 +56,7 @@ pub(super) struct Queue {
     pending_bytes: AtomicU64,
     frame_bytes: usize,
     max_frame_bytes: usize,
+    linger: Duration,
 }
 
 struct Inner {
@@ -66,12 +67,16 @@ struct Inner {
     waiters: VecDeque<(u64, oneshot::Sender<Result<(), JournalError>>)>,
     /// First sequence number, count and place of frames just written, in order.
     recent: VecDeque<(u64, u32, Location)>,
+    /// Threads in [`Queue::wait_synced`].
+    waiting_threads: usize,
+    /// The committer has a group that nobody waits for, and leaves it open a while.
+    lingering: bool,
     closing: bool,
     end: Option<JournalError>,
 }
 
 impl Queue {
-    pub(super) fn new(next_seq: u64, frame_bytes: usize, max_frame_bytes: usize) -> Self {
+    pub(super) fn new(next_seq: u64, frame_bytes: usize, max_frame_bytes: usize, linger: Duration) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 groups: VecDeque::new(),
@@ -79,6 +84,8 @@ impl Queue {
                 next_seq,
                 waiters: VecDeque::new(),
                 recent: VecDeque::new(),
+                waiting_threads: 0,
+                lingering: false,
                 closing: false,
                 end: None,
             }),
@@ -88,6 +95,7 @@ impl Queue {
             pending_bytes: AtomicU64::new(0),
             frame_bytes: frame_bytes.min(max_frame_bytes),
             max_frame_bytes,
+            linger,
         }
     }
 
@@ -117,8 +125,11 @@ impl Queue {
         payloads.iter().for_each(|payload| push_event(&mut group.frame, payload));
         inner.next_seq += u64::from(count);
         self.pending_bytes.fetch_add(bytes as u64, Ordering::AcqRel);
+        let wake = !inner.lingering || inner.is_urgent();
         drop(inner);
-        self.work.notify_one();
+        if wake {
+            self.work.notify_one();
+        }
         Ok(first_seq)
     }
 
@@ -133,6 +144,9 @@ impl Queue {
             let _ = sender.send(Err(end.clone()));
         } else {
             inner.waiters.push_back((last, sender));
+            if inner.lingering {
+                self.work.notify_one();
+            }
         }
         CommitWaiter(receiver)
     }
@@ -143,7 +157,10 @@ impl Queue {
         }
         let mut inner = self.inner.lock();
         let pending = |inner: &mut Inner| self.synced_seq() < seq && inner.end.is_none();
+        inner.waiting_threads += 1;
+        self.work.notify_one();
         self.done.wait_while_for(&mut inner, pending, patience);
+        inner.waiting_threads -= 1;
         if self.synced_seq() >= seq {
             return Ok(());
         }
@@ -159,10 +176,14 @@ impl Queue {
         Some(Location::new(location.position(), index))
     }
 
-    /// The next group to write; blocks until there is one. `None`: closing and nothing is left, or ended.
+    /// The next group to write; blocks until there is one, and, while nobody waits for it, lets it grow for a while.
+    /// `None`: closing and nothing is left, or ended.
     pub(super) fn take(&self) -> Option<Group> {
         let mut inner = self.inner.lock();
         self.work.wait_while(&mut inner, |inner| inner.groups.is_empty() && !inner.closing);
+        inner.lingering = true;
+        self.work.wait_while_for(&mut inner, |inner| !inner.is_urgent(), self.linger);
+        inner.lingering = false;
         if inner.end.is_some() { None } else { inner.groups.pop_front() }
     }
 
@@ -228,6 +249,11 @@ impl Queue {
 }
 
 impl Inner {
+    /// Whether the next group is to be written at once: somebody waits for the disk, or the group is full.
+    fn is_urgent(&self) -> bool {
+        self.closing || self.waiting_threads > 0 || !self.waiters.is_empty() || self.groups.len() > 1
+    }
+
     fn refuse_when_over(&self) -> Result<(), JournalError> {
         match &self.end {
             Some(end) => Err(end.clone()),
@@ -249,5 +275,44 @@ impl Inner {
         }
         let last = self.groups.len() - 1;
         &mut self.groups[last]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// A queue that would linger for an hour, with one event, and its committer lingering over it.
+    fn lingering(body: impl FnOnce(&Queue)) -> u32 {
+        let queue = Queue::new(1, 1 << 20, 1 << 20, Duration::from_secs(3_600));
+        queue.append(&[b"first"], 13).unwrap();
+        thread::scope(|scope| {
+            let taken = scope.spawn(|| queue.take().map_or(0, |group| group.count));
+            while !queue.inner.lock().lingering {
+                thread::yield_now();
+            }
+            body(&queue);
+            taken.join().unwrap()
+        })
+    }
+
+    #[test]
+    fn events_that_nobody_waits_for_share_a_write_with_the_next_one_waited_for() {
+        let waiter = lingering(|queue| {
+            queue.append(&[b"second"], 14).unwrap();
+            let _waiter = queue.waiter();
+        });
+        assert_eq!(waiter, 2);
+    }
+
+    #[test]
+    fn a_thread_that_waits_and_the_end_are_not_kept_waiting() {
+        let seen = lingering(|queue| {
+            assert!(queue.wait_synced(1, Duration::from_millis(1)).is_err(), "the group is never committed here");
+        });
+        assert_eq!(seen, 1);
+        assert_eq!(lingering(Queue::close), 1);
     }
 }

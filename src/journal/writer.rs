@@ -63,7 +63,7 @@ impl Journal {
         options.check()?;
         let lock = lock_dir(dir)?;
         let Recovered { head, zeroed, report } = recover(dir, &options, storage.as_ref())?;
-        let queue = Arc::new(Queue::new(head.next_seq, options.frame_bytes, options.max_frame_bytes()));
+        let queue = Arc::new(Queue::new(head.next_seq, options.frame_bytes, options.max_frame_bytes(), options.linger));
         let room = Arc::new(Room::new(dir, options.clone(), head.path.clone(), head.pos, zeroed));
         let mark_end = Arc::new(AtomicBool::new(false));
         let filler = {

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::routing::any;
 use tokio::sync::Notify;
@@ -36,7 +37,7 @@ fn limits() -> Limits {
 async fn listening(router: Router, limits: Limits) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { run(listener, router, &limits, std::future::pending()).await });
+    tokio::spawn(async move { run(listener, Edges::with_pages(router), &limits, std::future::pending()).await });
     address
 }
 

@@ -220,16 +220,3 @@ async fn the_page_and_the_document_are_served() {
     assert_eq!((refused.status, refused.body.contains("must be a number of hours")), (400, true), "{}", refused.body);
     assert_eq!(fetch("/openapi.json").await.json()["openapi"], "3.1.0");
 }
-
-#[tokio::test]
-async fn both_protocols_share_a_port() {
-    let grpc = Router::new().fallback(async || "grpc");
-    let http = Router::new().fallback(async || "http");
-    for (content_type, expected) in
-        [("application/grpc", "grpc"), ("application/grpc+proto", "grpc"), ("application/json", "http")]
-    {
-        let request = http::Request::builder().header("content-type", content_type).body(Body::empty()).unwrap();
-        let response = on_one_port(grpc.clone(), http.clone()).oneshot(request).await.unwrap();
-        assert_eq!(axum::body::to_bytes(response.into_body(), 99).await.unwrap(), expected);
-    }
-}

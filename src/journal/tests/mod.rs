@@ -24,6 +24,7 @@ fn small() -> JournalOptions {
         headroom_bytes: 128,
         frame_bytes: 400,
         retry_every: Duration::from_millis(1),
+        linger: Duration::from_millis(2),
     }
 }
 
