@@ -21,6 +21,7 @@ const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -59,6 +60,8 @@ impl Wire {
         // Its windows hold from the moment its settings are acknowledged.
         wire.until(SETTINGS);
         wire.send(SETTINGS, ACK, 0, &[]);
+        // The window of the connection is no setting: it is widened by a frame of its own.
+        wire.until(WINDOW_UPDATE);
         wire
     }
 
