@@ -202,7 +202,9 @@ fn a_finished_segment_cut_anywhere_is_refused() {
     write_events(dir.path(), 45);
     let first = segment_paths(dir.path())[0].clone();
     let bytes = fs::read(&first).unwrap();
-    for len in 0..bytes.len() {
+    // Zeros left over behind the end mark are trimmed in the background, maybe not yet; they hold nothing.
+    let end = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
+    for len in 0..end {
         copy_dir(dir.path(), copy.path());
         put(&copy.path().join(first.file_name().unwrap()), &bytes[..len]);
         assert!(open_damaged(copy.path(), 45, 45).is_none(), "cut to {len}");
