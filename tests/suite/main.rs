@@ -18,6 +18,7 @@ mod learning;
 mod outcomes;
 mod persistence;
 mod properties;
+mod readme;
 mod routing;
 mod scenario;
 #[expect(dead_code, reason = "the benches use more of it")]
