@@ -8,6 +8,7 @@ use crate::domain::catalog::TaskCandidate;
 use crate::domain::choose::{Contender, Rule, choose};
 use crate::domain::event::{Decided, PolicyVerdict};
 use crate::domain::filter::Exclusion;
+use crate::domain::money::NanoUsd;
 use crate::domain::propensity::{net_value_propensities, propensities_by_cost, with_floor};
 use crate::domain::request::PolicyRequest;
 use crate::engine::{PolicyAnswer, SeatView};
@@ -46,7 +47,7 @@ fn exclusions(answer: &PolicyAnswer) -> Vec<(&str, Exclusion)> {
 pub(super) fn assemble(
     decided: &Decided,
     served: Option<TaskCandidate>,
-    fallbacks: Vec<(TaskCandidate, Option<crate::domain::money::NanoUsd>)>,
+    fallbacks: Vec<(TaskCandidate, Option<NanoUsd>)>,
     catalog_version: String,
     excluded: &[(&str, Exclusion)],
 ) -> PolicyReply {
@@ -101,7 +102,10 @@ fn explain(reply: &mut PolicyReply, answer: &PolicyAnswer, request: &PolicyReque
         .map(|((candidate, seat), propensity)| CandidateReply {
             candidate: candidate.clone(),
             exclusion: seat.exclusion,
-            exclusion_detail: seat.exclusion.map(|why| detail(why, candidate, seat, request)).unwrap_or_default(),
+            exclusion_detail: seat
+                .exclusion
+                .map(|why| detail(why, candidate, seat, answer, request))
+                .unwrap_or_default(),
             posterior: seat.posterior,
             interval: BetaGrid::new(seat.posterior).interval(INTERVAL_LEVEL),
             draw: drawn.then_some(seat.theta),
@@ -173,13 +177,32 @@ fn blocked_by_cost(answer: &PolicyAnswer) -> Vec<(std::sync::Arc<str>, f64, f64)
     blocked.into_iter().map(row).collect()
 }
 
+/// The exclusion by a ceiling, which is compared with the hold; without a price only with the expected cost.
+fn over_max_cost(seat: &SeatView, ceiling: Option<NanoUsd>) -> String {
+    let money = |amount: Option<NanoUsd>| amount.map_or("unknown".to_owned(), |a| a.to_string());
+    let (ceiling_usd, expected) = (money(ceiling), money(seat.expected));
+    if seat.hold <= ceiling {
+        return format!("The call is expected to cost {expected}, above the ceiling of {ceiling_usd}.");
+    }
+    format!(
+        "The call may cost {} (its hold, by the usage estimate of the request where there is one), above the ceiling of \
+         {ceiling_usd}; its expected cost, {expected}, is not what a ceiling is compared with.",
+        money(seat.hold)
+    )
+}
+
 /// An exclusion with its numbers.
-fn detail(why: Exclusion, candidate: &TaskCandidate, seat: &SeatView, request: &PolicyRequest) -> String {
-    let money = |amount: Option<crate::domain::money::NanoUsd>| amount.map_or("unknown".to_owned(), |a| a.to_string());
+fn detail(
+    why: Exclusion,
+    candidate: &TaskCandidate,
+    seat: &SeatView,
+    answer: &PolicyAnswer,
+    request: &PolicyRequest,
+) -> String {
     let asked = &request.asked;
     match why {
         Exclusion::OverMaxCost => {
-            format!("The call may cost {}; the ceiling is {}.", money(seat.hold), money(asked.max_cost))
+            over_max_cost(seat, [asked.max_cost, answer.task.settings.max_cost].into_iter().flatten().min())
         }
         Exclusion::PriceUnknown => "Its cost is not known, and a ceiling has to be kept.".to_owned(),
         Exclusion::OverBudget => "A budget does not cover it.".to_owned(),
@@ -201,5 +224,30 @@ fn detail(why: Exclusion, candidate: &TaskCandidate, seat: &SeatView, request: &
         }
         Exclusion::LatencyCeiling => "Its learned 95th percentile of latency is above the ceiling.".to_owned(),
         Exclusion::TierCeiling => "Its tier is above the ceiling of the goal.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::names::NameId;
+
+    #[test]
+    fn a_ceiling_is_told_with_both_figures_and_what_it_is_compared_with() {
+        let seat = |hold, expected| SeatView {
+            id: NameId(2),
+            exclusion: Some(Exclusion::OverMaxCost),
+            posterior: Beta::UNIFORM,
+            theta: 0.5,
+            expected: Some(NanoUsd(expected)),
+            hold: Some(NanoUsd(hold)),
+        };
+        let ceiling = Some(NanoUsd(50_000_000));
+        let told = over_max_cost(&seat(2_000_000_000_000, 920_000), ceiling);
+        for part in ["may cost $2000", "the ceiling of $0.05;", "expected cost, $0.00092,"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        let told = over_max_cost(&seat(50_000_000, 60_000_000), ceiling);
+        assert_eq!(told, "The call is expected to cost $0.06, above the ceiling of $0.05.");
     }
 }
