@@ -49,8 +49,7 @@ impl Reader {
         let mut message = DynamicMessage::new(descriptor.clone());
         for (name, value) in object {
             let Some(field) = descriptor.get_field_by_name(name) else {
-                let known: Vec<_> = descriptor.fields().map(|field| field.name().to_owned()).collect();
-                self.refuse(&join(path, &shown(name)), unknown("is no field of this message", name, &known));
+                self.refuse(&join(path, &shown(name)), no_field(descriptor, name));
                 continue;
             };
             if value.is_null() {
@@ -139,6 +138,20 @@ impl Reader {
             other => self.mismatch(path, "an object", other),
         }
     }
+}
+
+/// What is said of a name that is no field: where within the message it is one, else the nearest field.
+fn no_field(descriptor: &MessageDescriptor, name: &str) -> String {
+    let is_within = |field: &FieldDescriptor| {
+        let kind = field.kind();
+        let inner = kind.as_message().filter(|inner| !field.is_map() && WellKnown::of(inner).is_none());
+        inner.is_some_and(|inner| inner.get_field_by_name(name).is_some())
+    };
+    if let Some(field) = descriptor.fields().find(is_within) {
+        return format!("is no field of this message; did you mean `{}.{name}`?", field.name());
+    }
+    let known: Vec<_> = descriptor.fields().map(|field| field.name().to_owned()).collect();
+    unknown("is no field of this message", name, &known)
 }
 
 fn join(path: &str, name: &str) -> String {

@@ -176,3 +176,18 @@ fn requests_use_only_types_that_can_be_read() {
         }
     }
 }
+
+#[test]
+fn a_field_of_an_inner_message_is_named_with_its_place() {
+    let body = r#"{"task_type": "t", "allowed_models": ["m"], "input_tokens": 5, "max_cost_usd": 1}"#;
+    let faults = taken::<pb::GetPolicyRequest>("GetPolicyRequest", body).unwrap_err();
+    let hint = |field: &str, place: &str| {
+        (field.to_owned(), format!("is no field of this message; did you mean `{place}.{field}`?"))
+    };
+    let expected = [
+        hint("allowed_models", "constraints"),
+        hint("input_tokens", "usage_estimate"),
+        hint("max_cost_usd", "constraints"),
+    ];
+    assert_eq!(faults, expected);
+}
