@@ -60,6 +60,15 @@ pub(super) fn percent(fraction: f64) -> String {
     format!("{shown:.1} %")
 }
 
+/// A probability that no outcome can make certain: beyond 99.9 % and 0.1 % only that is told.
+pub(super) fn chance(probability: f64) -> String {
+    match probability {
+        p if p > 0.999 => ">99.9 %".to_owned(),
+        p if p < 0.001 => "<0.1 %".to_owned(),
+        p => percent(p),
+    }
+}
+
 /// A known share, else [`UNKNOWN`].
 pub(super) fn percent_or_unknown(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| UNKNOWN.to_owned(), percent)

@@ -59,7 +59,10 @@ pub(super) fn run(
         Ok(answer.map_err(|status| client::refused(&status))?.into_inner())
     })?;
     match format {
-        Format::Table => Ok(out.write_all(insights_text::text(&answer, args.lookback).as_bytes())?),
+        Format::Table => {
+            let filtered = request(args).filters != Some(pb::Filters::default());
+            Ok(out.write_all(insights_text::text(&answer, args.lookback, filtered).as_bytes())?)
+        }
         Format::Json => {
             let descriptor = json::rpc("InsightsService", "GetInsights").output();
             print_json(&json::write(&json::dynamic(descriptor, &answer)), out)

@@ -2,7 +2,7 @@
 //! It knows no figure that is not in the answer, and says why one is missing.
 
 use super::human::{
-    UNKNOWN, change, count, many, minute, percent, percent_or_unknown, printable, span, usd, usd_or_unknown,
+    UNKNOWN, chance, change, count, many, minute, percent, percent_or_unknown, printable, span, usd, usd_or_unknown,
 };
 use super::listing::{Cell, Column, Listing};
 use crate::domain::time::UnixMillis;
@@ -26,14 +26,20 @@ const COST_COLUMNS: &[Column] = &[
     Column::number("unpriced_calls", "UNPRICED"),
 ];
 
-/// The whole answer; `lookback_ms` is what was asked for.
-pub(super) fn text(answer: &pb::GetInsightsResponse, lookback_ms: i64) -> String {
+/// What filters do not reach.
+const UNFILTERED: &str = "\nProbably best, P95 and the advice are of all calls of a task type so far, whatever the window and the filters.\n";
+
+/// The whole answer; `lookback_ms` is what was asked for, `filtered` whether a filter was set.
+pub(super) fn text(answer: &pb::GetInsightsResponse, lookback_ms: i64, filtered: bool) -> String {
     let mut text = heading(answer, lookback_ms);
     headline(&mut text, answer);
     if answer.calls == 0 && answer.decisions == 0 {
         text += "\nNo calls in this window yet.\n";
     }
     answer.by_task.iter().for_each(|task| add_task(&mut text, task));
+    if filtered && !answer.by_task.is_empty() {
+        text += UNFILTERED;
+    }
     if let Some(breakdown) = &answer.cost_breakdown {
         let parts = [
             ("model", &breakdown.by_model),
@@ -167,7 +173,7 @@ fn model_row(model: &pb::ModelInsights) -> Vec<Cell> {
         calls,
         percent_or_unknown(model.success_rate),
         between,
-        percent_or_unknown(model.probability_best),
+        model.probability_best.map_or_else(|| UNKNOWN.to_owned(), chance),
         usd_or_unknown(model.avg_cost_per_call),
         usd_or_unknown(model.cost_per_success),
         latency,
@@ -180,7 +186,9 @@ fn add_breakdown(text: &mut String, name: &str, rows: &[pb::CostRow]) {
     let mut listing = Listing::new(COST_COLUMNS);
     for row in rows {
         let name = if row.name.is_empty() { "(none)" } else { &row.name };
-        let cells = [format!("  {name}"), count(row.calls), usd(row.cost_usd), count(row.unpriced_calls)];
+        let is_unknown = row.cost_usd == 0.0 && row.calls > 0 && row.unpriced_calls == row.calls;
+        let cost = if is_unknown { UNKNOWN.to_owned() } else { usd(row.cost_usd) };
+        let cells = [format!("  {name}"), count(row.calls), cost, count(row.unpriced_calls)];
         listing.push(cells.map(Cell::from).into());
     }
     // One row without a name says nothing the headline has not said.
@@ -204,16 +212,34 @@ mod tests {
                         cost known of            –\n  \
                         decisions                0: 0 without outcome, 0 still open\n\n\
                         No calls in this window yet.\n";
-        assert_eq!(text(&pb::GetInsightsResponse::default(), 168 * 3_600_000), expected);
+        assert_eq!(text(&pb::GetInsightsResponse::default(), 168 * 3_600_000, false), expected);
+    }
+
+    #[test]
+    fn a_sum_of_which_nothing_is_known_is_a_dash() {
+        let row = |name: &str, unpriced_calls, cost_usd| pb::CostRow {
+            name: name.to_owned(),
+            calls: 2,
+            unpriced_calls,
+            cost_usd,
+            ..pb::CostRow::default()
+        };
+        let mut text = String::new();
+        add_breakdown(&mut text, "model", &[row("a", 2, 0.0), row("b", 1, 0.0), row("c", 2, 0.5)]);
+        let costs: Vec<&str> = text.lines().skip(3).filter_map(|line| line.split_whitespace().nth(2)).collect();
+        assert_eq!(costs, ["–", "$0.00", "$0.50"]);
     }
 
     #[test]
     fn a_window_too_thin_to_compare_with_is_told() {
         let mut answer = pb::GetInsightsResponse { previous: Some(pb::Headline::default()), ..Default::default() };
         answer.changes = Some(pb::HeadlineChanges { cost_per_success_is_thin: true, ..Default::default() });
-        assert!(text(&answer, 1).contains("(too few calls to compare a success with"));
+        assert!(text(&answer, 1, false).contains("(too few calls to compare a success with"));
         answer.changes = Some(pb::HeadlineChanges::default());
-        assert!(!text(&answer, 1).contains("too few calls"));
+        assert!(!text(&answer, 1, false).contains("too few calls"));
+        answer.by_task = vec![pb::TaskInsights::default()];
+        assert!(text(&answer, 1, true).contains("whatever the window and the filters"));
+        assert!(!text(&answer, 1, false).contains("whatever the window and the filters"));
     }
 
     #[test]

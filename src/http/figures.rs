@@ -3,12 +3,12 @@
 /// Keeps a number and what belongs to it on one line.
 const NARROW_SPACE: char = '\u{202f}';
 
-/// Dollars: cents from one dollar up, else three digits that count. Below half a billionth of a dollar: 0.
+/// Dollars: cents from one dollar up, else three digits that count. Below half a billionth of a dollar: $0.00.
 pub(super) fn usd(usd: f64) -> String {
     let size = usd.abs();
     let sign = if usd < 0.0 { "−" } else { "" };
     if size < 5e-10 {
-        return "$0".to_owned();
+        return "$0.00".to_owned();
     }
     if size >= 0.995 {
         let cents = format!("{size:.2}");
@@ -45,6 +45,20 @@ fn grouped(digits: &str) -> String {
 /// A fraction as a percentage with one decimal. What is not all or nothing is not shown as such.
 pub(super) fn percent(share: f64) -> String {
     format!("{}{NARROW_SPACE}%", tenths(share))
+}
+
+/// A probability that no outcome can make certain: beyond 99.9 % and 0.1 % only that is told.
+pub(super) fn chance(probability: f64) -> String {
+    match probability {
+        p if p > 0.999 => format!(">99.9{NARROW_SPACE}%"),
+        p if p < 0.001 => format!("<0.1{NARROW_SPACE}%"),
+        p => percent(p),
+    }
+}
+
+/// "1 call", "2,000 calls".
+pub(super) fn many(n: u64, one: &str) -> String {
+    format!("{} {one}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
 /// The ends of an interval of fractions, as percentages.
@@ -95,8 +109,8 @@ mod tests {
     #[test]
     fn dollars_keep_the_digits_that_count() {
         for (value, text) in [
-            (0.0, "$0"),
-            (1e-10, "$0"),
+            (0.0, "$0.00"),
+            (1e-10, "$0.00"),
             (0.47, "$0.47"),
             (0.3406, "$0.341"),
             (0.0162, "$0.0162"),
@@ -121,6 +135,9 @@ mod tests {
         {
             assert_eq!(percent(value), format!("{text}\u{202f}%"));
         }
+        let chances = [1.0, 0.999_1, 0.999, 0.5, 0.001, 0.000_9, 0.0].map(chance);
+        let texts = [">99.9", ">99.9", "99.9", "50", "0.1", "<0.1", "<0.1"];
+        assert_eq!(chances, texts.map(|text| format!("{text}\u{202f}%")));
         assert_eq!(percent_range(0.951, 0.968), "95.1–96.8\u{202f}%");
         assert_eq!([change(0.38), change(-0.041), change(0.0)], ["+38\u{202f}%", "−4\u{202f}%", "±0\u{202f}%"]);
     }
@@ -128,6 +145,7 @@ mod tests {
     #[test]
     fn counts_and_times_are_readable() {
         assert_eq!([count(0), count(999), count(1_000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([many(1, "call"), many(0, "call"), many(2_000, "call")], ["1 call", "0 calls", "2,000 calls"]);
         assert_eq!([hours(1.0), hours(24.0), hours(168.0), hours(0.5)], ["1 hour", "24 hours", "7 days", "0.5 hours"]);
         assert_eq!(instant(1_795_317_608), "22 Nov 2026 03:20");
     }

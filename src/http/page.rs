@@ -4,7 +4,7 @@
 use http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
-use super::figures::{change, count, hours, instant, percent, percent_range, usd};
+use super::figures::{change, count, hours, instant, many, percent, percent_range, usd};
 use super::json;
 use super::operations::{Asked, Operation, Rpc};
 use super::page_tasks::tasks;
@@ -131,11 +131,11 @@ fn key_figures(report: &pb::GetInsightsResponse, lookback_hours: f64) -> Markup 
                 }
             }))
             (figure("Total cost", &html! { (usd(report.total_cost_usd)) }, &html! {
-                p { (count(report.calls)) " calls" }
+                p { (many(report.calls, "call")) }
                 (before(changes.total_cost_usd))
             }))
             (figure("Successful outcomes", &html! { (count(report.successful_outcomes)) }, &html! {
-                @if report.unverdicted_calls > 0 { p { (count(report.unverdicted_calls)) " calls have no verdict yet" } }
+                @if report.unverdicted_calls > 0 { p { (many(report.unverdicted_calls, "call")) " without a verdict yet" } }
                 (before(changes.successful_outcomes))
             }))
             (figure("Failed calls", &html! { (count(report.failed_calls_count)) }, &html! {
@@ -146,7 +146,7 @@ fn key_figures(report: &pb::GetInsightsResponse, lookback_hours: f64) -> Markup 
                 p { (count(report.retries)) " retries" }
             }))
             (figure("Pricing coverage", &or_dash(report.pricing_coverage.map(percent), "no calls"), &html! {
-                p { (count(report.unpriced_calls)) " calls of unknown cost" }
+                p { (many(report.unpriced_calls, "call")) " of unknown cost" }
             }))
             (figure("Decisions without outcome", &html! { (count(report.decisions_without_outcome)) }, &html! {
                 p { "of " (count(report.decisions)) "; " (count(report.decisions_open)) " still open" }
@@ -172,7 +172,7 @@ fn first_steps(report: &pb::GetInsightsResponse, lookback_hours: f64, host: &str
         section.steps aria-labelledby="steps" {
             @if report.decisions > 0 {
                 h2 #steps { "No outcomes yet" }
-                p { (count(report.decisions)) " decisions were made; tell what came of the calls." }
+                p { (many(report.decisions, "decision")) " made; tell what came of the calls." }
             } @else {
                 h2 #steps { "No calls in this window" }
                 p {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::figures::{count, percent, usd};
+use super::figures::{chance, count, percent, usd};
 use super::page::{or_dash, rate};
 use crate::wire::pb;
 use crate::wire::pb::OverProvisioningFlag as Flag;
@@ -71,7 +71,7 @@ fn of_model(model: &pb::ModelInsights) -> Markup {
             th role="rowheader" scope="row" { (name) @if let Some(gone) = model.absence() { " " span.badge { (gone) } } }
             (cell("Calls", &html! { (count(model.calls)) " " span.interval { (percent(model.traffic_share)) " of calls" } }))
             (cell("Success rate", &rate(model.success_rate, model.success_rate_interval.as_ref())))
-            (cell("Probably best", &or_dash(model.probability_best.map(percent), "not offered")))
+            (cell("Probably best", &or_dash(model.probability_best.map(chance), "not offered")))
             (cell("Average cost per call", &or_dash(model.avg_cost_per_call.map(usd), "cost unknown")))
             (cell("Cost per success", &or_dash(model.cost_per_success.map(usd), why_no_cost(model.successes))))
             (cell("P95 latency", &or_dash(model.p95_latency_ms.map(|ms| format!("{ms:.0} ms")), "fewer than 20 latencies")))

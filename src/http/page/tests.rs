@@ -15,7 +15,7 @@ fn an_empty_page_says_what_to_do_first() {
     assert!(html.contains(r#"<span class="none">–</span> <span class="why">no calls</span>"#));
     assert!(!html.contains("<table"));
     let waiting = pb::GetInsightsResponse { decisions: 3, decisions_open: 3, ..Default::default() };
-    assert!(shown(&waiting).contains("3 decisions were made"));
+    assert!(shown(&waiting).contains("3 decisions made; tell"));
 }
 
 #[test]
