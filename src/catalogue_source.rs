@@ -46,6 +46,17 @@ pub enum CatalogueError {
     Invalid(Vec<ConfigError>),
 }
 
+impl CatalogueError {
+    /// The same without pictures, on one line.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        match self {
+            Self::Unreadable { .. } => self.to_string(),
+            Self::Invalid(errors) => errors.iter().map(|error| error.0.one_line()).collect::<Vec<_>>().join("; "),
+        }
+    }
+}
+
 struct AllOf<'e>(&'e [ConfigError]);
 
 impl fmt::Display for AllOf<'_> {
@@ -114,5 +125,8 @@ mod tests {
         let place = |line: u32| format!("--> {}:{line}:", file.display());
         assert!(shown.contains(&place(9)) && shown.contains(&place(12)), "{shown}");
         assert!(shown.contains("did you mean `output`?"), "{shown}");
+        let line = load(Some(&file)).unwrap_err().one_line();
+        assert!(!line.contains('\n') && !line.contains("-->") && line.contains("did you mean `output`?"), "{line}");
+        assert!(line.starts_with(&format!("{}:5:1: ", file.display())), "{line}");
     }
 }

@@ -33,7 +33,7 @@ fn logged(error: &anyhow::Error) -> Failure {
 }
 
 fn reread(path: Option<&std::path::Path>) -> CatalogRead {
-    let loaded = catalogue_source::load(path).map_err(|error| error.to_string())?;
+    let loaded = catalogue_source::load(path).map_err(|error| error.one_line())?;
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
     Ok((loaded.catalog, loaded.text, warnings))
 }

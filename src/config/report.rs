@@ -90,6 +90,16 @@ impl Report {
         Self { origin, key: key.to_owned(), message, help, excerpt: None }
     }
 
+    /// All of it but the picture, on one line: "models.toml:3:1: message (key: …; help: …)".
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        let key = Some(&self.key).filter(|key| !key.is_empty()).map(|key| format!("key: {key}"));
+        let help = self.help.as_ref().map(|help| format!("help: {help}"));
+        let more: Vec<String> = key.into_iter().chain(help).collect();
+        let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join("; ")) };
+        format!("{}: {}{more}", self.origin, self.message)
+    }
+
     fn print(&self, level: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = if let Origin::File { line, .. } = &self.origin { line.to_string() } else { String::new() };
         let pad = " ".repeat(number.len());
@@ -116,6 +126,9 @@ pub(super) struct SourceText<'a> {
 /// Longest part of a line that is shown, in characters.
 const LINE_SHOWN: usize = 120;
 
+/// Stands for what is cut off.
+const CUT: char = '…';
+
 impl SourceText<'_> {
     /// The origin and the excerpt of a byte range; a range outside the text is brought inside.
     #[must_use]
@@ -128,7 +141,15 @@ impl SourceText<'_> {
         let width = self.text[start..end.min(line_end)].chars().count().max(1);
         let skipped = column.saturating_sub(LINE_SHOWN / 2);
         let line = self.text[line_start..line_end].trim_end();
-        let shown = line.chars().skip(skipped).take(LINE_SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let mut shown: Vec<char> = line.chars().skip(skipped).take(LINE_SHOWN).map(printable).collect();
+        if let (1.., Some(first)) = (skipped, shown.first_mut()) {
+            *first = CUT;
+        }
+        if let (true, Some(last)) = (line.chars().nth(skipped + LINE_SHOWN).is_some(), shown.last_mut()) {
+            *last = CUT;
+        }
+        let shown = shown.into_iter().collect();
         let line_number = 1 + self.text[..line_start].matches('\n').count();
         let indent = column - skipped;
         let origin = Origin::File { file: self.file.to_owned(), line: line_number, column: column + 1 };
@@ -197,7 +218,8 @@ mod tests {
     fn a_long_line_is_cut_around_the_place() {
         let text = format!("k = \"{}\"", "x".repeat(5_000));
         let (_, excerpt) = SourceText { file: "f", text: &text }.locate(&(4_000..4_010));
-        assert_eq!((excerpt.text.len(), excerpt.indent, excerpt.width), (120, 60, 10));
+        assert_eq!(excerpt.text, format!("…{}…", "x".repeat(118)));
+        assert_eq!((excerpt.indent, excerpt.width), (60, 10));
     }
 
     #[test]

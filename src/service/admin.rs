@@ -272,11 +272,21 @@ fn changes(before: &Catalog, after: &Catalog) -> Vec<String> {
         }
     }
     for task in after.tasks() {
-        if before.task(&task.id).is_some_and(|old| old != task) {
+        if before.task(&task.id).is_some_and(|old| !same_task(old, task)) {
             out.push(format!("task type {} changed", task.id));
         }
     }
     out
+}
+
+/// Whether a task type is written the same in both; what became of its models is told of them.
+fn same_task(before: &Task, after: &Task) -> bool {
+    let pairs = || before.candidates.iter().zip(&after.candidates);
+    let same = |(a, b): (&TaskCandidate, &TaskCandidate)| {
+        *b == TaskCandidate { model: b.model.clone(), ..a.clone() } && a.model.id == b.model.id
+    };
+    let settings = before.id == after.id && before.settings == after.settings;
+    settings && before.candidates.len() == after.candidates.len() && pairs().all(same)
 }
 
 /// Bytes of the files directly in a directory.
