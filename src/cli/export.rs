@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use super::args::{ExportArgs, SettingFlags};
+use super::args::{ExportArgs, Format, SettingFlags};
 use super::failure::Failure;
 use super::{offline, setup};
 use crate::domain::names::Names;
@@ -12,8 +12,12 @@ use crate::journal::{JournalReader, export};
 /// Prints the events from `--from-seq` on.
 ///
 /// # Errors
-/// There is no record, it is damaged, or it no longer reaches back that far.
-pub(super) fn run(flags: &SettingFlags, args: &ExportArgs, out: &mut dyn Write) -> Result<(), Failure> {
+/// CSV is asked for, there is no record, it is damaged, or it no longer reaches back that far.
+pub(super) fn run(flags: &SettingFlags, args: &ExportArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
+    if format == Format::Csv {
+        let say = "export has one form, JSON Lines: events are of many kinds and fit no table; leave --format out";
+        return Err(Failure::Usage(say.to_owned()));
+    }
     let data = offline::open(&setup::settings(flags)?.settings.ledger.data_dir)?;
     let reader = JournalReader::open(&data.journal).map_err(Failure::failed)?;
     // Names are given once and used ever after, so that all events are read, whichever are wanted.

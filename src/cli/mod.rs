@@ -77,7 +77,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Verb::Config(ConfigVerb::Check) => config::check(settings, format, out),
         Verb::Config(ConfigVerb::Show) => config::show(settings, format, out),
         Verb::Verify => verify::run(settings, format, out),
-        Verb::Export(args) => export::run(settings, args, out),
+        Verb::Export(args) => export::run(settings, args, format, out),
         Verb::Healthcheck(server) => healthcheck::run(settings, server, out),
     }
 }

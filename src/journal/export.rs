@@ -34,7 +34,7 @@ pub fn learn(names: &mut Names, bytes: &[u8]) -> Result<(), CodecError> {
 }
 
 /// The fact in `bytes` as a JSON object: `seq`, `at` (RFC 3339, UTC), and the fields of `ledger.proto` by their own names.
-/// Whole numbers are JSON numbers of up to 64 bits; what is zero or absent is left out. `names` are those known at the fact.
+/// Whole numbers are JSON numbers, but for digests, which need all 64 bits and are strings; what is zero or absent is left out. `names` are those known at the fact.
 ///
 /// # Errors
 /// The bytes are no fact this program can use.
@@ -69,6 +69,9 @@ fn kind_of(field: &str) -> Option<NameKind> {
     })
 }
 
+/// Digests: many readers of JSON would round them, as they keep 53 bits of a number.
+const DIGESTS: [&str; 3] = ["body", "step_key", "keep_key"];
+
 /// Puts `<field>_name` beside every number of a name, and `labels_set` beside that of a set of labels.
 fn with_texts(value: Value, names: &Names) -> Value {
     match value {
@@ -80,7 +83,9 @@ fn with_texts(value: Value, names: &Names) -> Value {
                 let set = number.filter(|_| field == "labels").and_then(|n| names.labels(LabelsId(n)));
                 let extra = text.map(|t| (format!("{field}_name"), t));
                 let extra = extra.or_else(|| set.map(|s| ("labels_set".to_owned(), json!(**s))));
-                all.insert(field, with_texts(value, names));
+                let is_digest = DIGESTS.contains(&field.as_str()) && value.is_u64();
+                let value = if is_digest { json!(value.to_string()) } else { with_texts(value, names) };
+                all.insert(field, value);
                 all.extend(extra);
             }
             Value::Object(all)
@@ -207,7 +212,7 @@ mod tests {
             "{\"seq\":41,\"at\":\"2026-11-18T11:06:40.123Z\",\"at_ms\":1795000000123,\"decided\":{\"number\":3298536117895,\
              \"verdict\":\"POLICY_VERDICT_ALLOW\",\"place\":{\"task\":2,\"task_name\":\"triage\",\"candidate\":5,\
              \"candidate_name\":\"d/small\",\"workflow\":3,\"workflow_name\":\"support\",\"step\":7,\"step_name\":\"classify\",\
-             \"goal\":\"ticket-84921\",\"step_key\":1234605616436508552},\"traits\":{\"arm\":\"router\",\"selection\":\"draw\",\
+             \"goal\":\"ticket-84921\",\"step_key\":\"1234605616436508552\"},\"traits\":{\"arm\":\"router\",\"selection\":\"draw\",\
              \"may_teach\":true,\"quality_reward\":false},\"expires_after_ms\":3600000,\"hold_nano\":4200000,\
              \"estimate_nano\":690000,\"estimate_source\":\"ESTIMATE_SOURCE_LEARNED\",\"max_output_tokens\":4096,\
              \"competitors\":[{\"candidate\":5,\"candidate_name\":\"d/small\",\"alpha_micro\":930000000,\
@@ -218,7 +223,7 @@ mod tests {
         );
         let line = event_json(42, &bytes(&recorded), &names()).unwrap();
         assert_eq!(line["outcome_recorded"]["settled"]["usage"]["input_tokens"], 3_120);
-        assert_eq!(line["outcome_recorded"]["settled"]["body"], 0x99aa_bbcc_ddee_ff00_u64);
+        assert_eq!(line["outcome_recorded"]["settled"]["body"], 0x99aa_bbcc_ddee_ff00_u64.to_string());
         assert_eq!(line["outcome_recorded"]["settled"]["verdict"], "VERDICT_SUCCESS");
     }
 

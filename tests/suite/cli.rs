@@ -44,6 +44,7 @@ fn the_exit_code_says_who_must_act() {
         ("models check", 0),
         ("verify --data-dir missing", 1),
         ("export --data-dir missing", 1),
+        ("export --data-dir missing --format csv", 2),
         ("healthcheck --address http://127.0.0.1:1", 1),
         ("insights --address 127.0.0.1:1", 1),
         ("insights --address http://", 1),
