@@ -35,6 +35,13 @@ impl TokenKind {
             Self::Outcome => "o_",
         }
     }
+
+    /// Whether `text` looks like such an id, whoever made it.
+    #[must_use]
+    pub fn has_form(self, text: &str) -> bool {
+        let body = text.strip_prefix(self.prefix()).and_then(|body| URL_SAFE_NO_PAD.decode(body).ok());
+        body.is_some_and(|bytes| bytes.len() == BODY + MAC && bytes[0] == VERSION)
+    }
 }
 
 const BODY: usize = 29;

@@ -111,8 +111,7 @@ impl Engine {
         match known.ok_or_else(|| EngineError::not_found("decision", "its record is gone"))?.stage {
             Stage::Voided => Ok(None),
             Stage::Settled(_) | Stage::Answered => {
-                let say =
-                    "an outcome was recorded for this decision, so its call was made; correct it with AmendOutcome";
+                let say = "an outcome was recorded for this decision, so its call was made; correct it with AmendOutcome (POST /v1/outcomes/amend)";
                 Err(EngineError::Precondition(say.to_owned()))
             }
             Stage::Open(_) | Stage::Expired => {

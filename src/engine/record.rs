@@ -379,7 +379,7 @@ fn lost(decision: &DecisionRef) -> Call {
 
 fn already_settled() -> EngineError {
     EngineError::Conflict(
-        "this decision has another outcome already; correct it with AmendOutcome, or report a fallback with its own \
+        "this decision has another outcome already; correct it with AmendOutcome (POST /v1/outcomes/amend), or report a fallback with its own \
          idempotency_key and model_served"
             .to_owned(),
     )

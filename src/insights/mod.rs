@@ -25,7 +25,10 @@ pub use report::{
     Resolution, SelectedBy, SelectionShare, TaskInsights, Window,
 };
 
+use std::collections::BTreeSet;
+
 use crate::domain::call::Call;
+use crate::domain::names::NameKind;
 use crate::domain::time::{DAY_MS, UnixMillis};
 use crate::engine::Engine;
 use selector::Selector;
@@ -70,8 +73,32 @@ pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: 
         previous,
         headline,
         partial_detail,
-        note: partial_detail.then(|| PARTIAL_NOTE.to_owned()),
+        note: note(engine, &query.filters, partial_detail),
     }
+}
+
+/// What the figures leave out, and a filter that cannot match; `None`: nothing to say.
+fn note(engine: &Engine, filters: &Filters, partial_detail: bool) -> Option<String> {
+    let partial = partial_detail.then(|| PARTIAL_NOTE.to_owned());
+    let unknown = filters.task_type.as_deref().and_then(|name| unknown_task(engine, name));
+    let parts: Vec<String> = unknown.into_iter().chain(partial).collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+/// Task types named where one is not known.
+const TASKS_NAMED: usize = 12;
+
+/// That nobody knows the task type a filter names, and which are known.
+fn unknown_task(engine: &Engine, name: &str) -> Option<String> {
+    let used = engine.state.names.all(NameKind::Task).map(|(_, text)| &**text);
+    let known: BTreeSet<&str> = engine.catalog().tasks().map(|task| &*task.id).chain(used).collect();
+    if known.contains(name) {
+        return None;
+    }
+    let shown: String = name.chars().take(80).collect();
+    let more = if known.len() > TASKS_NAMED { ", …" } else { "" };
+    let known: Vec<&str> = known.into_iter().filter(|text| !text.is_empty()).take(TASKS_NAMED).collect();
+    Some(format!("No task type is called `{shown}`; known are {}{more}.", known.join(", ")))
 }
 
 const PARTIAL_NOTE: &str = "Calls whose names or labels are past the number kept are counted under \"other\"; those that \

@@ -39,7 +39,8 @@ pub(super) fn sentence(story: &Story<'_>) -> String {
             }
             let s = if more == 1 { "" } else { "s" };
             format!(
-                "{task}: {more} more outcome{s} that teach are needed from {cheaper} or {incumbent} (each needs {MIN_OUTCOMES}) to tell whether {cheaper} would do instead of {incumbent}{price}; leave routing on until then."
+                "{task}: {more} more outcome{s} that teach are needed{} (each model needs {MIN_OUTCOMES}) to tell whether {cheaper} would do instead of {incumbent}{price}; leave routing on until then.",
+                lacking(row, incumbent, cheaper)
             )
         }
         (FlagStanding::InsufficientData(_), Some(incumbent), None) => {
@@ -55,6 +56,17 @@ pub(super) fn sentence(story: &Story<'_>) -> String {
             )
         }
     }
+}
+
+/// " from a/one (has 3) and b/two (has 10)": those that have too few.
+fn lacking(row: &OverProvisioning, incumbent: &str, cheaper: &str) -> String {
+    let few = |name: &str, side: Option<&RateEvidence>| {
+        let has = side.map_or(0, |side| side.successes + side.failures);
+        (has < MIN_OUTCOMES).then(|| format!("{name} (has {has})"))
+    };
+    let both = [few(cheaper, row.cheaper.as_ref()), few(incumbent, row.incumbent.as_ref())];
+    let few: Vec<String> = both.into_iter().flatten().collect();
+    if few.is_empty() { String::new() } else { format!(" from {}", few.join(" and ")) }
 }
 
 fn flagged(story: &Story<'_>, incumbent: &str, cheaper: &str) -> String {

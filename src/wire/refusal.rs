@@ -61,7 +61,7 @@ impl Refusal {
         Self { violations, ..Self::new(Code::InvalidArgument, message) }
     }
 
-    /// Something named is not there; the name is not repeated.
+    /// Something named is not there; `what` repeats of the name what is safe to repeat.
     #[must_use]
     pub fn not_found(what: &str) -> Self {
         Self::new(Code::NotFound, format!("no such {what}"))

@@ -225,7 +225,12 @@ fn opened(key: &TokenKey, kind: TokenKind, id: &str, field: &str) -> Result<Deci
         TokenKind::Decision => "decision",
         TokenKind::Outcome => "outcome",
     };
-    key.open(kind, id).ok_or_else(|| Refusal::not_found(&format!("{what}: {field}")))
+    key.open(kind, id).ok_or_else(|| {
+        let start: String = id.chars().take(16).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
+        let more = if id.chars().nth(16).is_some() { "…" } else { "" };
+        let why = if kind.has_form(id) { "was not given out by this daemon" } else { "is malformed" };
+        Refusal::not_found(&format!("{what}: {field} \"{start}{more}\" {why}"))
+    })
 }
 
 /// Checks an AmendOutcome request.

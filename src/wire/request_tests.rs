@@ -244,6 +244,15 @@ fn ids_that_are_not_ours_are_not_found() {
         let void = pb::VoidDecisionRequest { decision_id: Some(id), ..Default::default() };
         assert_eq!(request::void(void, &key()).unwrap_err().code, Code::NotFound);
     }
+    let told_of = |id: &str| {
+        let void = pb::VoidDecisionRequest { decision_id: text(id), ..Default::default() };
+        request::void(void, &key()).unwrap_err().message
+    };
+    assert_eq!(told_of("d_x"), "no such decision: decision_id \"d_x\" is malformed");
+    let foreign = TokenKey::new([8; 32]).seal(TokenKind::Decision, &reference());
+    let start = &foreign[..16];
+    let expected = format!("no such decision: decision_id \"{start}…\" was not given out by this daemon");
+    assert_eq!(told_of(&foreign), expected);
     let retry = pb::RecordOutcomeRequest { retry_of: text("o_nothing"), ..told() };
     assert_eq!(request::outcome(retry, &key()).unwrap_err().code, Code::NotFound);
     for id in [decision_id(), outcome_id()] {

@@ -45,6 +45,8 @@ fn too_little_data_says_how_much_is_missing() {
     assert_eq!((row.incumbent_model.as_deref(), row.cheaper_model.as_deref()), (Some(GPT_4O), Some(MINI)));
     assert_eq!((row.probability, row.saving_usd_per_month), (None, None));
     assert!(row.sentence.contains("180 more outcomes") && row.sentence.contains("$0.000069"), "{}", row.sentence);
+    let lacking = format!(" from {MINI} (has 20) and {GPT_4O} (has 150) ");
+    assert!(row.sentence.contains(&lacking), "{}", row.sentence);
     let report = world.last_hours(24);
     assert_eq!((report.by_task[0].uses_higher_tier_than_needed, report.expected_false_flags), (false, 0.0));
 }

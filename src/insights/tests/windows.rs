@@ -32,6 +32,16 @@ fn a_call_of_this_moment_and_one_of_the_first_moment_are_in_the_window() {
 }
 
 #[test]
+fn a_task_type_that_nobody_knows_is_told_and_a_known_one_is_not() {
+    let mut world = World::new();
+    one_call(&mut world);
+    let note = |name: &str| filtered(&world, Filters { task_type: Some(name.to_owned()), ..Filters::default() }).note;
+    let told = note("tickts").unwrap();
+    assert!(told.starts_with("No task type is called `tickts`; known are ") && told.contains("tickets"), "{told}");
+    assert_eq!((note("tickets"), filtered(&world, Filters::default()).note), (None, None));
+}
+
+#[test]
 fn the_window_before_touches_this_one_and_counts_no_call_twice() {
     let mut world = World::new();
     for _ in 0..180 {
