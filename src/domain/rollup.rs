@@ -270,8 +270,17 @@ impl Rollups {
             return;
         }
         let apply = |map: &mut BTreeMap<UnixMillis, Bucket>, start| {
-            let sum = map.entry(start).or_default().entry(key).or_default();
-            if add { sum.add(tally) } else { sum.remove(tally) }
+            let bucket = map.entry(start).or_default();
+            let sum = bucket.entry(key).or_default();
+            if add {
+                sum.add(tally);
+            } else {
+                sum.remove(tally);
+            }
+            // Nothing is not stored either: what is crowded must not depend on when the state was last read back.
+            if sum.is_empty() {
+                bucket.remove(&key);
+            }
         };
         apply(&mut self.hours, at.hour());
         touched(Grain::Hour, at.hour());
@@ -343,6 +352,21 @@ mod tests {
         }
         assert_eq!(calls(&rollups, now - 10 * MINUTE_MS, now), 10);
         assert_eq!(calls(&rollups, now - 72 * HOUR_MS, now), 72 * 60 + 30, "rounded down to the hour");
+    }
+
+    #[test]
+    fn what_was_taken_away_again_leaves_its_place_in_a_crowded_hour() {
+        let mut rollups = Rollups::default();
+        let key = |n: u32| RollupKey { step: NameId(n), ..RollupKey::default() };
+        for n in 0..HOUR_KEYS_MAX as u32 {
+            rollups.change(UnixMillis(0), key(n), &one(), true, |_, _| {});
+        }
+        let another = key(HOUR_KEYS_MAX as u32);
+        assert!(rollups.is_crowded(UnixMillis(0), &another));
+        let mut touched = Vec::new();
+        rollups.change(UnixMillis(0), key(7), &one(), false, |grain, at| touched.push((grain, at)));
+        assert_eq!(touched, [(Grain::Hour, UnixMillis(0)), (Grain::Minute, UnixMillis(0))]);
+        assert!(!rollups.is_crowded(UnixMillis(0), &another));
     }
 
     #[test]
