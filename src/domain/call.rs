@@ -85,7 +85,7 @@ pub enum Stage {
     Open(UnixMillis),
     /// Its time ran out without an outcome; its hold is presumed spent.
     Expired,
-    /// A fallback or a quality check was reported for it; what came of its own model was not (yet).
+    /// Another model's call was reported for it; what came of its own model was not (yet).
     Answered,
     /// Declared never made.
     Voided,
@@ -187,6 +187,8 @@ pub struct Call {
     pub coarse: bool,
     /// Where it stands.
     pub stage: Stage,
+    /// Sequence number of the event that recorded its outcome; 0: none did.
+    pub recorded_seq: u64,
     /// How often it was amended.
     pub amendments: u32,
 }

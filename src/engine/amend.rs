@@ -87,12 +87,16 @@ impl Engine {
         Ok(Recorded { call, duplicate: false, events: vec![Event { at: now, body }], first_seq: None })
     }
 
-    /// The call that a decision's outcome was told of: its own, else the first reported for it.
+    /// The call that a decision's outcome was told of: its own, else the first of its other models' calls in decision
+    /// order, whichever of them was reported first. A quality check is none of them.
     fn told_of(&mut self, store: &dyn ColdStore, number: CallNo) -> CallNo {
         let call = hydrate::call(&mut self.state, store, number);
-        let others = call.filter(|c| c.stage == Stage::Answered).map(|c| c.further.clone()).unwrap_or_default();
-        let first = others.into_iter().find(|n| hydrate::call(&mut self.state, store, *n).is_some());
-        first.unwrap_or(number)
+        let others = call.filter(|c| c.settled().is_none()).map(|c| c.further.clone()).unwrap_or_default();
+        let order = |n: CallNo| {
+            let other = hydrate::call(&mut self.state, store, n)?;
+            (!other.evaluation).then(|| other.order())
+        };
+        others.into_iter().filter_map(order).min().map_or(number, |first| first.number)
     }
 
     /// Turns "the call was never made" into a fact; `None`: it was voided before.

@@ -93,6 +93,7 @@ fn decide(state: &mut State, seq: u64, event: &Event, decided: &Decided) {
         evaluation: false,
         coarse: false,
         stage: Stage::Open(decided.expires_at),
+        recorded_seq: 0,
         amendments: 0,
     };
     state.replace_call(None, call);
@@ -119,6 +120,7 @@ fn record(state: &mut State, seq: u64, recorded: &OutcomeRecorded) {
     call.evaluation = recorded.evaluation;
     call.counted_at = recorded.counted_at;
     call.stage = Stage::Settled(recorded.settled);
+    call.recorded_seq = seq;
     settle(state, old.as_ref(), call);
     attempt(state, seq, recorded);
 }
@@ -132,7 +134,8 @@ fn attempt(state: &mut State, seq: u64, recorded: &OutcomeRecorded) {
     let Some(mut decision) = known.clone().or_else(lost) else { return };
     if further {
         decision.further.push(recorded.call);
-        if matches!(decision.stage, Stage::Open(_) | Stage::Expired) {
+        // A quality check says nothing of the call the decision was about.
+        if !recorded.evaluation && matches!(decision.stage, Stage::Open(_) | Stage::Expired) {
             decision.stage = Stage::Answered;
         }
         state.replace_call(known.as_ref(), decision.clone());
@@ -153,7 +156,7 @@ fn lost(seq: u64, recorded: &OutcomeRecorded, new: &NewCall) -> Option<Call> {
     let candidate = new.lost?;
     let call = call_of(None, seq, recorded)?;
     let (number, decision) = (recorded.decision, recorded.decision);
-    Some(Call { number, decision, candidate, decided: true, stage: Stage::Expired, ..call })
+    Some(Call { number, decision, candidate, decided: true, stage: Stage::Expired, recorded_seq: 0, ..call })
 }
 
 /// The call as it was, completed by what the outcome adds; a new one where it was not known.
@@ -189,6 +192,7 @@ fn call_of(old: Option<&Call>, seq: u64, recorded: &OutcomeRecorded) -> Option<C
         off_policy: false,
         evaluation: false,
         stage: Stage::Settled(recorded.settled),
+        recorded_seq: seq,
         amendments: 0,
     })
 }

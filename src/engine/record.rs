@@ -29,13 +29,13 @@ pub struct Recorded {
     pub duplicate: bool,
     /// Facts to write and apply, in order.
     pub events: Vec<Event>,
-    /// The event that first recorded it, where it is a duplicate with a key.
+    /// The event that first recorded it, where it is a duplicate.
     pub first_seq: Option<u64>,
 }
 
 impl Recorded {
-    fn again(call: CallNo, first_seq: Option<u64>) -> Self {
-        Self { call, duplicate: true, events: Vec::new(), first_seq }
+    fn again(call: CallNo, first_seq: u64) -> Self {
+        Self { call, duplicate: true, events: Vec::new(), first_seq: Some(first_seq) }
     }
 }
 
@@ -65,7 +65,7 @@ impl Engine {
         if let Some(key) = report.key
             && let Some(found) = self.used(store, key)?
         {
-            return Ok(Recorded::again(found.0, Some(found.1)));
+            return Ok(Recorded::again(found.0, found.1));
         }
         let counted_at = counted_at(report.occurred_at, now)?;
         if let Some(retried) = report.retry_of
@@ -115,29 +115,11 @@ impl Engine {
         // Another model's call and a quality check never take the place of the decision's own call, whichever is
         // reported first.
         let apart = served.is_some() || report.evaluation;
-        let mut key = report.key;
-        match base.stage {
-            Stage::Voided => {
-                let say = "this decision was voided: its call was declared never made";
-                return Err(EngineError::Precondition(say.to_owned()));
-            }
-            Stage::Settled(settled) if key.is_none() && settled.body == report.body => {
-                return Ok(Recorded::again(base.number, None));
-            }
-            Stage::Settled(_) if key.is_none() || !apart => return Err(already_settled()),
-            Stage::Settled(_) | Stage::Open(_) | Stage::Expired | Stage::Answered => {}
+        if let Some(again) = self.told_before(store, report, &base, apart)? {
+            return Ok(again);
         }
-        if apart && key.is_none() {
-            let own = keyless(decision.number, report.body);
-            match hydrate::key(&mut self.state, store, own.hash) {
-                Some(used) if used.body == own.body => {
-                    hydrate::call(&mut self.state, store, used.call);
-                    return Ok(Recorded::again(used.call, Some(used.seq)));
-                }
-                Some(_) => return Err(already_settled()),
-                None => key = Some(own),
-            }
-        }
+        // The own call keeps the digest of its report itself; any other needs the decision's key written down.
+        let key = report.key.or_else(|| apart.then(|| keyless(decision.number, report.body)));
         if apart && base.further.len() >= FURTHER_MAX {
             let say =
                 format!("this decision has {FURTHER_MAX} other calls already; report more with task_type and model");
@@ -166,6 +148,42 @@ impl Engine {
             key,
         };
         Ok(self.recorded(recorded, naming, now))
+    }
+
+    /// The answer to an outcome that was told before; `None`: it is a new one. Without a key of its own the decision is
+    /// the key, whatever model the outcome is of, so a decision has one such outcome.
+    ///
+    /// # Errors
+    /// The decision was voided, or has another outcome where this one must be the only one.
+    fn told_before(
+        &mut self,
+        store: &dyn ColdStore,
+        report: &OutcomeReport,
+        base: &Call,
+        apart: bool,
+    ) -> Result<Option<Recorded>, EngineError> {
+        // The key is written down with another model's call only, so there is nothing to look for before the first of them.
+        if report.key.is_none()
+            && !base.further.is_empty()
+            && let Some(used) = hydrate::key(&mut self.state, store, keyless(base.number, report.body).hash)
+        {
+            if used.body != report.body {
+                return Err(already_settled());
+            }
+            hydrate::call(&mut self.state, store, used.call);
+            return Ok(Some(Recorded::again(used.call, used.seq)));
+        }
+        match base.stage {
+            Stage::Voided => {
+                let say = "this decision was voided: its call was declared never made";
+                Err(EngineError::Precondition(say.to_owned()))
+            }
+            Stage::Settled(settled) if report.key.is_none() && settled.body == report.body => {
+                Ok(Some(Recorded::again(base.number, base.recorded_seq)))
+            }
+            Stage::Settled(_) if report.key.is_none() || !apart => Err(already_settled()),
+            Stage::Settled(_) | Stage::Open(_) | Stage::Expired | Stage::Answered => Ok(None),
+        }
     }
 
     /// The model that served, where it is not the one decided, and whether nobody offered it.
@@ -373,6 +391,7 @@ fn lost(decision: &DecisionRef) -> Call {
         evaluation: false,
         coarse: false,
         stage: Stage::Expired,
+        recorded_seq: 0,
         amendments: 0,
     }
 }
@@ -385,7 +404,7 @@ fn already_settled() -> EngineError {
     )
 }
 
-/// The key of an outcome without one of its own that is not the decided model's: one such a decision.
+/// The key of an outcome that has none of its own: its decision.
 fn keyless(decision: CallNo, body: u64) -> Key {
     let mut hasher = blake3::Hasher::new_derive_key("oddsmaker 2026 other outcome of a decision");
     let digest = hasher.update(&decision.0.to_be_bytes()).finalize();

@@ -1,6 +1,8 @@
 //! The engine end to end without a daemon: requests in, facts folded, decisions out. The root seed is fixed and printed
 //! by what fails; no test depends on one lucky draw.
 
+mod outcomes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use crate::domain::catalog::{
     TypicalUsage,
 };
 use crate::domain::cell::Evidence;
-use crate::domain::event::{Asked, PolicyVerdict};
+use crate::domain::event::{Asked, Key, PolicyVerdict};
 use crate::domain::filter::Exclusion;
 use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use crate::domain::names::{NameId, NameKind};
@@ -132,6 +134,20 @@ fn reference(answer: &PolicyAnswer) -> OutcomeOf {
         step: place.step,
         traits: decided.traits,
     })
+}
+
+/// A correction of no call in particular.
+fn amendment(success: bool) -> Amendment {
+    Amendment {
+        address: AmendAddress::Call(CallNo(0)),
+        success: Some(success),
+        quality: None,
+        failure_reason: None,
+        cost: None,
+        by: "auditor".to_owned(),
+        reason: "it did arrive".to_owned(),
+        key: None,
+    }
 }
 
 fn record(engine: &mut Engine, report: &OutcomeReport) -> CallNo {
@@ -321,16 +337,7 @@ fn a_retry_and_a_cancelled_call_cost_but_do_not_teach() {
     assert_eq!(taught, 1, "only the first attempt");
     let retry = |n: CallNo| engine.state.calls[&n].is_retry();
     assert_eq!((retry(first), retry(second), retry(third)), (false, true, false));
-    let amendment = Amendment {
-        address: AmendAddress::Call(first),
-        success: Some(true),
-        quality: None,
-        failure_reason: None,
-        cost: None,
-        by: "auditor".to_owned(),
-        reason: "it did arrive".to_owned(),
-        key: None,
-    };
+    let amendment = Amendment { address: AmendAddress::Call(first), ..amendment(true) };
     let amended = engine.amend(&NoStore, &amendment, NOW).unwrap();
     fold(&mut engine, &amended.events);
     assert!(!engine.state.calls[&second].is_retry(), "what follows a success is a new turn");
@@ -359,7 +366,7 @@ fn a_fallback_of_a_decision_lost_in_a_crash_leaves_room_for_the_call_it_answers(
     let other = if chosen(&before, &answer) == "openai/gpt-4o" { "openai/gpt-4-turbo" } else { "openai/gpt-4o" };
     let fallback =
         OutcomeReport { model_served: other.to_owned(), body: 2, ..report(reference(&answer), Some(Verdict::Success)) };
-    let fallback = OutcomeReport { key: Some(crate::domain::event::Key { hash: 2, body: 2 }), ..fallback };
+    let fallback = OutcomeReport { key: Some(Key { hash: 2, body: 2 }), ..fallback };
     let told = |reports: [&OutcomeReport; 2]| {
         let mut after = engine(quiet());
         let restart = after.start("test", "", NOW);
@@ -430,7 +437,7 @@ fn an_alias_of_the_model_that_answered_is_not_another_call() {
     record(&mut engine, &report(reference(&answer), Some(Verdict::Success)));
     let again = OutcomeReport {
         model_served: served.split('/').nth(1).unwrap().to_owned(),
-        key: Some(crate::domain::event::Key { hash: 7, body: 7 }),
+        key: Some(Key { hash: 7, body: 7 }),
         ..report(reference(&answer), Some(Verdict::Success))
     };
     assert!(matches!(engine.record(&NoStore, &again, NOW), Err(super::EngineError::Conflict(_))));

@@ -59,6 +59,7 @@ pub(super) fn call_of(call: &Call) -> pb::Call {
         service_tier: fields::tier_number(call.service_tier),
         fallbacks: call.fallbacks.iter().map(|f| f.0).collect(),
         amendments: call.amendments,
+        recorded_after: call.recorded_seq.saturating_sub(call.seq),
         further: call.further.iter().map(|n| n.0).collect(),
         attempt: call.attempt,
     }
@@ -104,6 +105,7 @@ pub(super) fn call(number: CallNo, stored: pb::Call) -> Result<Call, CodecError>
         coarse: flag(COARSE),
         stage,
         amendments: stored.amendments,
+        recorded_seq: if stored.settled.is_some() { stored.seq.wrapping_add(stored.recorded_after) } else { 0 },
     })
 }
 

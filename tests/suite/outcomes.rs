@@ -95,8 +95,6 @@ async fn a_repeat_after_a_correction_gets_the_cost_that_was_answered_first() {
     assert_eq!((streamed.cost_usd, streamed.cost_source()), (Some(0.0021), CostSource::Priced));
     let again = router.amend_outcome(amend(0.05, Some("amendment"))).await.unwrap().into_inner();
     assert_eq!((again.cost_usd, again.cost_source(), again.duplicate), (Some(0.05), CostSource::Reported, true));
-    let unkeyed = record(&mut router, priced(&id, true)).await;
-    assert_eq!((unkeyed.cost_usd, unkeyed.duplicate), (Some(0.07), true), "without its key: what is known now");
     let report = insights(&mut daemon.insights().await).await;
     assert_eq!(report.total_cost_nano_usd, 70_000_000, "the ledger keeps the correction");
 }
@@ -146,15 +144,18 @@ async fn a_fallback_told_before_the_failure_it_answers_leaves_the_same_record() 
     let mut router = daemon.router().await;
     let request = pb::GetPolicyRequest { fallback_allowed: true, ..in_goal("triage", "t1", "classify") };
     let (answer, id) = decide(&mut router, request).await;
-    let fallback =
-        pb::RecordOutcomeRequest { model_served: Some(answer.fallbacks[0].model.clone()), ..costing(&id, true, 0.02) };
+    let fallback = pb::RecordOutcomeRequest {
+        model_served: Some(answer.fallbacks[0].model.clone()),
+        idempotency_key: Some("fallback".into()),
+        ..costing(&id, true, 0.02)
+    };
     let first = record(&mut router, fallback.clone()).await;
     assert!(!first.duplicate && first.posterior.is_none());
     let mut client = daemon.insights().await;
     let report = insights(&mut client).await;
     assert_eq!((report.calls, report.retries, report.decisions), (1, 0, 1), "a call alone is no retry");
     assert_eq!((report.decisions_open, report.decisions_without_outcome), (0, 0), "the decision has its answer");
-    assert!(record(&mut router, fallback).await.duplicate, "told twice without a key, it counts once");
+    assert!(record(&mut router, fallback).await.duplicate, "told twice, it counts once");
     let own = record(&mut router, costing(&id, false, 0.01)).await;
     assert!(!own.duplicate, "the failure that came first is told last");
     assert!(own.posterior.is_some(), "it is the router's own first attempt");
@@ -164,6 +165,44 @@ async fn a_fallback_told_before_the_failure_it_answers_leaves_the_same_record() 
     assert_eq!((report.total_cost_nano_usd, report.off_policy_calls, report.decisions), (30_000_000, 0, 1));
     let another = pb::RecordOutcomeRequest { model_served: Some("gpt-4-turbo".into()), ..costing(&id, true, 0.02) };
     assert_eq!(refused(router.record_outcome(another).await).0, Code::AlreadyExists, "it needs its own key");
+}
+
+#[tokio::test]
+async fn without_a_key_the_decision_is_the_key_of_a_fallback_too() {
+    let (home, daemon) = usual();
+    let mut router = daemon.router().await;
+    let (answer, id) = decide(&mut router, pb::GetPolicyRequest { fallback_allowed: true, ..ask("triage") }).await;
+    let fallback =
+        pb::RecordOutcomeRequest { model_served: Some(answer.fallbacks[0].model.clone()), ..costing(&id, true, 0.02) };
+    let first = record(&mut router, fallback.clone()).await;
+    let own = costing(&id, false, 0.01);
+    assert_eq!(refused(router.record_outcome(own.clone()).await).0, Code::AlreadyExists, "it needs its own key");
+    record(&mut router, pb::RecordOutcomeRequest { idempotency_key: Some("own".into()), ..own }).await;
+    daemon.kill();
+    let daemon = home.start();
+    let again = record(&mut daemon.router().await, fallback).await;
+    assert_eq!((again.outcome_id, again.duplicate), (first.outcome_id, true));
+}
+
+#[tokio::test]
+async fn a_repeat_without_a_key_gets_the_first_cost_after_a_correction_too() {
+    let (home, daemon) = usual();
+    let mut router = daemon.router().await;
+    let (_, id) = decide(&mut router, ask("single")).await;
+    let first = record(&mut router, priced(&id, true)).await;
+    let amendment = pb::AmendOutcomeRequest {
+        decision_id: Some(id.clone()),
+        cost_usd: Some(0.05),
+        reason: "the invoice".into(),
+        ..Default::default()
+    };
+    router.amend_outcome(amendment).await.unwrap();
+    let again = record(&mut router, priced(&id, true)).await;
+    assert_eq!((again.cost_usd, again.duplicate), (first.cost_usd, true));
+    daemon.kill();
+    let daemon = home.start();
+    let again = record(&mut daemon.router().await, priced(&id, true)).await;
+    assert_eq!((again.cost_usd, again.cost_source()), (first.cost_usd, CostSource::Priced), "after a restart");
 }
 
 #[tokio::test]

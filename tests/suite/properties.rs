@@ -116,6 +116,9 @@ proptest! {
             }
             shuffled.record(&story[i], &decisions[i], story[i].truth, None);
         }
+        // Of some decisions only a quality check was told: their time runs out, here as there.
+        in_order.expire_all();
+        shuffled.expire_all();
         prop_assert_eq!(in_order.figures(), shuffled.figures());
         let calls = &shuffled.engine.state.calls;
         let retries: Vec<bool> = decisions.iter().map(|d| calls[&d.number].is_retry()).collect();

@@ -102,6 +102,8 @@ pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) journal: Vec<(u64, Event)>,
     now: UnixMillis,
+    /// The call that was recorded for each decision: its own, or that of a quality check.
+    recorded: HashMap<CallNo, CallNo>,
 }
 
 impl World {
@@ -109,7 +111,7 @@ impl World {
         let text = catalogues::usual();
         let (catalog, _) = parse_catalogue(&text, "models.toml").unwrap();
         let engine = Engine::new(State::default(), Arc::new(catalog), 7);
-        let mut world = Self { engine, journal: Vec::new(), now: START };
+        let mut world = Self { engine, journal: Vec::new(), now: START, recorded: HashMap::new() };
         let events = world.engine.start("test", &text, world.now);
         world.write(events);
         world
@@ -149,6 +151,7 @@ impl World {
         let report = report(told, decision, truth, key);
         let recorded = self.engine.record(&NoStore, &report, self.now).unwrap();
         assert_eq!(recorded.duplicate, recorded.events.is_empty());
+        self.recorded.insert(decision.number, recorded.call);
         self.write(recorded.events);
         recorded.duplicate
     }
@@ -160,7 +163,7 @@ impl World {
             None => (None, None),
         };
         let amendment = Amendment {
-            address: AmendAddress::Call(decision.number),
+            address: AmendAddress::Call(self.recorded[&decision.number]),
             success,
             quality: truth.quality,
             failure_reason,
