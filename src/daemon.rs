@@ -272,11 +272,11 @@ async fn serve(
     };
     crate::server::run(listener, edges, &settings.server, draining).await;
     stop.send_if_modified(|s| s.is_none().then(|| *s = Some(None)).is_some());
-    maintenance.await?;
+    let maintained = maintenance.await;
     let failure = stopped.borrow().clone().flatten();
     match failure {
-        Some(why) => bail!("stopped because the record can no longer be written: {why}"),
-        None => Ok(()),
+        Some(why) => bail!("stopped because {why}"),
+        None => Ok(maintained?),
     }
 }
 
@@ -289,19 +289,42 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Expires decisions and writes checkpoints until told to stop, on a thread of its own; a journal that failed stops the
-/// daemon.
+/// Stops the daemon when the thread it lives on panics: without maintenance nothing expires and nothing is stored.
+struct StopOnPanic(watch::Sender<Option<Option<String>>>);
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let why = "its maintenance ended by a fault of the program; the record is whole".to_owned();
+            self.0.send_replace(Some(Some(why)));
+        }
+    }
+}
+
+/// Expires decisions and writes checkpoints until told to stop; a journal that failed stops the daemon.
 fn maintain(
     service: Arc<Service>,
     interval_ms: i64,
     stop: watch::Sender<Option<Option<String>>>,
 ) -> tokio::task::JoinHandle<()> {
     let pause = Duration::from_millis(u64::try_from(interval_ms).unwrap_or(0).clamp(1, MAINTENANCE_MS_MAX));
+    repeat(pause, stop, move || {
+        service.maintain().map_err(|error| format!("the record can no longer be written: {error}"))
+    })
+}
+
+/// Does `work` until told to stop, a `pause` apart, on a thread of its own; where it fails or panics, the daemon stops.
+fn repeat(
+    pause: Duration,
+    stop: watch::Sender<Option<Option<String>>>,
+    work: impl Fn() -> Result<(), String> + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
     tokio::task::spawn_blocking(move || {
+        let _told = StopOnPanic(stop.clone());
         while stop.borrow().is_none() {
             let began = Instant::now();
-            if let Err(error) = service.maintain() {
-                stop.send_replace(Some(Some(error.to_string())));
+            if let Err(why) = work() {
+                stop.send_replace(Some(Some(why)));
                 return;
             }
             std::thread::sleep(pause.saturating_sub(began.elapsed()).max(Duration::from_millis(1)));
@@ -323,5 +346,26 @@ impl StopSignals {
             _ = self.0.recv() => {}
             _ = self.1.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why the daemon stops when maintenance does `work`.
+    async fn stopped_by(work: impl Fn() -> Result<(), String> + Send + 'static) -> Option<String> {
+        let (stop, mut stopped) = watch::channel(None);
+        let ended = repeat(Duration::ZERO, stop, work).await;
+        let why = stopped.wait_for(Option::is_some).await.unwrap().clone().flatten();
+        assert_eq!(ended.is_err(), why.as_ref().is_some_and(|why| why.contains("fault of the program")));
+        why
+    }
+
+    #[tokio::test]
+    async fn maintenance_that_fails_or_panics_stops_the_daemon_and_says_why() {
+        assert_eq!(stopped_by(|| Err("the disk is gone".to_owned())).await.as_deref(), Some("the disk is gone"));
+        let panicked = stopped_by(|| panic!("no sync")).await.unwrap();
+        assert!(panicked.starts_with("its maintenance ended by a fault of the program"), "{panicked}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Service, ServiceError};
 use crate::journal::{JournalError, JournalState};
-use crate::state::{CatchUpError, StoreError, bring_up};
+use crate::state::{CatchUpError, Standing, StoreError, bring_up};
 
 /// Expired decisions put into one fact at most.
 const EXPIRE_AT_ONCE: usize = 1_000;
@@ -141,6 +141,9 @@ impl Service {
             Ok::<_, JournalError>(entries.map(|entry| entry.map(|entry| (entry.seq, entry.payload))))
         };
         let opened = bring_up::stored(&self.about.data_dir.join("state"), last, read);
+        if let Ok(Standing { set_aside: Some((why, aside)), .. }) = &opened {
+            tracing::warn!(%why, aside = %aside.display(), "the state was set aside; it is built anew from the record");
+        }
         let opened = opened.and_then(|standing| Ok((standing.store.map_err(CatchUpError::Store)?, standing.state)));
         match opened {
             Ok((store, state)) => {

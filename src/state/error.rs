@@ -52,10 +52,15 @@ impl StoreError {
         }
     }
 
-    /// A panic of sled, which unwraps some of what the file system tells it: the message then names the kind.
-    pub(super) fn panicked(message: String) -> Self {
+    /// A panic of sled over `dir`, which unwraps some of what the file system tells it: the message then names the kind,
+    /// or the number where it has none. A disk that fails says nothing of what was written before.
+    pub(super) fn panicked(dir: &Path, message: String) -> Self {
         let full = ["StorageFull", "QuotaExceeded", "FileTooLarge"].iter().any(|kind| message.contains(kind));
-        if full { Self::NoRoom(message) } else { Self::Broken(message) }
+        match message.contains(&format!("Os {{ code: {EIO},")) {
+            _ if full => Self::NoRoom(message),
+            true => Self::io(dir, io::Error::from_raw_os_error(EIO)),
+            false => Self::Broken(message),
+        }
     }
 }
 
@@ -74,7 +79,33 @@ impl From<sled::Error> for StoreError {
     }
 }
 
+/// Input/output error on Linux.
+const EIO: i32 = 5;
+
+/// Whether the disk itself failed.
+pub(super) fn is_io(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(EIO)
+}
+
 fn is_full(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_over_the_file_system_is_told_by_what_the_operator_can_do() {
+        let of = |what: &str| {
+            let message = format!("sled panicked: called `Result::unwrap()` on an `Err` value: {what}");
+            StoreError::panicked(Path::new("d"), message)
+        };
+        let io = of(r#"Os { code: 5, kind: Uncategorized, message: "Input/output error" }"#);
+        assert_eq!(io.to_string(), "the state in d: Input/output error (os error 5)");
+        assert!(matches!(of(r#"Io(Os { code: 28, kind: StorageFull, message: "" })"#), StoreError::NoRoom(_)));
+        assert!(matches!(of("Os { code: 52, kind: Uncategorized }"), StoreError::Broken(_)));
+        assert!(matches!(of("torn page 5"), StoreError::Broken(_)));
+    }
 }

@@ -6,10 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::error::StoreError;
+use super::error::{StoreError, is_io};
+use super::load;
+use super::quiet::{self, Last};
 use super::store::{SledStore, Written};
 use super::trust::{self, Stop};
-use super::{load, quiet};
 use crate::domain::state::State;
 
 /// Bytes sled may keep in memory; its default of 1 GB is more than the whole daemon is to use.
@@ -70,11 +71,14 @@ impl SledStore {
     /// Closes the state and notes that it was closed, so that the next start need not check it.
     ///
     /// # Errors
-    /// [`StoreError::Broken`], [`StoreError::Io`]; the journal has everything all the same.
+    /// [`StoreError::Broken`], [`StoreError::Io`], or what failed before; the journal has everything all the same.
     pub fn close(self) -> Result<(), StoreError> {
+        // One that failed is not whole, and must not be taken for it.
+        self.health()?;
         self.careful(|| self.sync())?;
-        let Self { db, dir, .. } = self;
-        quiet::catch(|| drop(db)).map_err(StoreError::panicked)?;
+        let Self { db, dir, last, .. } = self;
+        drop(db);
+        last.let_go().map_err(|panic| StoreError::panicked(&dir, panic))?;
         released(&dir)?;
         noted(&dir, Stop::Closed)
     }
@@ -121,7 +125,7 @@ pub(super) fn config(dir: &Path) -> sled::Config {
 fn attempt(dir: &Path, untouched: bool) -> Result<Opened, StoreError> {
     remove_half_snapshots(dir).map_err(|source| StoreError::io(dir, source))?;
     let config = config(dir);
-    let opened = quiet::catch(|| config.open()).map_err(StoreError::panicked)?;
+    let opened = quiet::catch(|| config.open()).map_err(|panic| StoreError::panicked(dir, panic))?;
     let db = opened.map_err(|error| refusal(dir, error))?;
     let read = quiet::catch(|| {
         if !untouched {
@@ -134,15 +138,14 @@ fn attempt(dir: &Path, untouched: bool) -> Result<Opened, StoreError> {
             loaded => Ok(loaded),
         }
     });
-    match read.unwrap_or_else(|panic| Err(StoreError::panicked(panic))) {
+    match read.unwrap_or_else(|panic| Err(StoreError::panicked(dir, panic))) {
         Ok(loaded) => {
             noted(dir, Stop::Running)?;
             let (state, written) = loaded.map_or((None, Written::default()), |(state, written)| (Some(state), written));
             Ok(Opened { store: SledStore::new(db, dir, written), state, set_aside: None })
         }
         Err(error) => {
-            // What went wrong is already known; how it goes down does not matter.
-            let _ = quiet::catch(|| drop(db));
+            drop(Last::of(db));
             Err(error)
         }
     }
@@ -192,7 +195,9 @@ fn refusal(dir: &Path, error: sled::Error) -> StoreError {
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     match error {
         sled::Error::Io(e) if e.to_string().contains("could not acquire lock") => StoreError::InUse(dir.to_owned()),
-        sled::Error::Io(e) if matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem) => StoreError::io(dir, e),
+        sled::Error::Io(e) if matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem) || is_io(&e) => {
+            StoreError::io(dir, e)
+        }
         other => other.into(),
     }
 }

@@ -8,7 +8,8 @@ use prost::Message;
 
 use super::error::StoreError;
 use super::keys::{self, Kind, SLOT_BITS};
-use super::{quiet, records};
+use super::quiet::{self, Last};
+use super::records;
 use crate::domain::call::{Call, CallNo};
 use crate::domain::goal::GoalThread;
 use crate::domain::state::KeyUse;
@@ -40,11 +41,14 @@ pub struct SledStore {
     pub(super) dir: PathBuf,
     pub(super) written: Mutex<Written>,
     broken: OnceLock<StoreError>,
+    /// Behind `db`, so that it goes last.
+    pub(super) last: Last<sled::Db>,
 }
 
 impl SledStore {
     pub(super) fn new(db: sled::Db, dir: &Path, written: Written) -> Self {
-        Self { db, dir: dir.to_owned(), written: Mutex::new(written), broken: OnceLock::new() }
+        let last = Last::of(db.clone());
+        Self { db, dir: dir.to_owned(), written: Mutex::new(written), broken: OnceLock::new(), last }
     }
 
     /// Whether everything read and written so far was whole.
@@ -65,7 +69,7 @@ impl SledStore {
 
     /// Does `work` so that a panic of sled becomes damage, and damage is remembered.
     pub(super) fn careful<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let done = quiet::catch(work).unwrap_or_else(|panic| Err(StoreError::panicked(panic)));
+        let done = quiet::catch(work).unwrap_or_else(|panic| Err(StoreError::panicked(&self.dir, panic)));
         if let Err(error) = &done {
             // The first thing that went wrong is the one to report; the next opening checks every record.
             if self.broken.set(error.clone()).is_ok() {

@@ -9,7 +9,8 @@ use super::script::{fresh_seed, rng};
 use super::steps::{entries, facts, numbered};
 use crate::domain::call::CallNo;
 use crate::engine::hydrate::ColdStore as _;
-use crate::state::keys::SLOT_BITS;
+use crate::journal::pb;
+use crate::state::keys::{self, Kind, SLOT_BITS};
 use crate::state::open::config;
 use crate::state::{Opened, SledStore, StoreError, catch_up, digest, digest_of_fold};
 
@@ -204,6 +205,65 @@ fn a_state_that_opens_empty_although_it_was_filled_is_told() {
 }
 
 #[test]
+fn a_state_of_another_format_is_set_aside_and_built_anew() {
+    let of = original(17);
+    for format in [1, 3] {
+        let dir = of.root.join(format!("format-{format}"));
+        copy(&of.root.join("whole"), &dir);
+        let db = config(&dir).open().unwrap();
+        let key = Kind::Meta.prefix();
+        let mut meta: pb::Meta = keys::unseal(&key, &db.get(&key).unwrap().unwrap()).unwrap();
+        meta.format_version = format;
+        db.insert(key.as_slice(), keys::seal(&key, &meta)).unwrap();
+        drop(db);
+        let (why, _) = SledStore::open(&dir).unwrap().set_aside.expect("set aside");
+        assert_eq!(why, format!("its records have format {format}, this program's 2"));
+        recover(&dir, &of.entries, of.whole, "another format");
+    }
+}
+
+/// As a program of another version might leave them: sealed, and in a form this one cannot read.
+#[test]
+fn a_record_that_does_not_decode_is_found_when_the_state_is_opened() {
+    let of = original(18);
+    for kind in [Kind::Page, Kind::Goal, Kind::Key] {
+        let dir = of.root.join(format!("{kind:?}"));
+        copy(&of.root.join("whole"), &dir);
+        let db = config(&dir).open().unwrap();
+        let (key, old) = db.scan_prefix(kind.prefix()).next().unwrap().unwrap();
+        let new = match kind {
+            Kind::Page => {
+                keys::seal(&key, &pb::CallPage { calls: vec![pb::Call { traits: u32::MAX, ..pb::Call::default() }] })
+            }
+            Kind::Goal => keys::seal(&key, &pb::GoalThread { entries: vec![1, 2, 3, 4], ..pb::GoalThread::default() }),
+            _ => keys::seal(&key, &pb::NameText { text: "x".to_owned() }),
+        };
+        // Nothing is missing and nothing too many: only its form is wrong.
+        let mut meta: pb::Meta =
+            keys::unseal(&Kind::Meta.prefix(), &db.get(Kind::Meta.prefix()).unwrap().unwrap()).unwrap();
+        let sum = u128::from_be_bytes(meta.records_sum[..].try_into().unwrap());
+        let sum = sum.wrapping_sub(keys::share(&key, &old)).wrapping_add(keys::share(&key, &new));
+        meta.records_sum = sum.to_be_bytes().to_vec();
+        db.insert(&key, new).unwrap();
+        db.insert(Kind::Meta.prefix(), keys::seal(&Kind::Meta.prefix(), &meta)).unwrap();
+        drop(db);
+        assert!(SledStore::open(&dir).unwrap().set_aside.is_some(), "{kind:?}");
+        recover(&dir, &of.entries, of.whole, "not to be decoded");
+    }
+}
+
+#[test]
+fn a_store_that_failed_is_not_closed_as_if_it_were_whole() {
+    let of = original(19);
+    let dir = of.root.join("whole");
+    let store = SledStore::open(&dir).unwrap().store;
+    let failed: Result<(), _> = store.careful(|| Err(StoreError::Broken("a sync failed".to_owned())));
+    assert!(failed.is_err() && !dir.join("oddsmaker-state").exists());
+    assert!(matches!(store.close(), Err(StoreError::Broken(_))));
+    assert!(!dir.join("oddsmaker-state").exists(), "the next opening checks every record");
+}
+
+#[test]
 fn at_most_two_broken_states_are_kept() {
     let of = original(14);
     let dir = of.root.join("state");
@@ -231,10 +291,10 @@ fn a_newer_format_and_a_second_process_are_refused_and_nothing_is_touched() {
     assert!(matches!(SledStore::open(&dir), Err(StoreError::InUse(_))));
     drop(held);
     let note = dir.join("oddsmaker-state");
-    let newer = fs::read_to_string(&note).unwrap().replace("format 1", "format 2");
+    let newer = fs::read_to_string(&note).unwrap().replace("format 2", "format 3");
     fs::write(&note, newer).unwrap();
     let before: Vec<_> = files(&dir).iter().map(|f| (f.clone(), fs::read(f).unwrap())).collect();
-    assert!(matches!(SledStore::open(&dir), Err(StoreError::Newer { found: 2, known: 1, .. })));
+    assert!(matches!(SledStore::open(&dir), Err(StoreError::Newer { found: 3, known: 2, .. })));
     let after: Vec<_> = files(&dir).iter().map(|f| (f.clone(), fs::read(f).unwrap())).collect();
     assert_eq!(before, after);
 }
