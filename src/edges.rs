@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Bytes, HttpBody};
 use axum::{BoxError, Router};
-use http::{HeaderMap, Request, Response, header};
+use http::{Request, Response, Version, header};
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
@@ -42,7 +42,7 @@ impl Edges {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError> + Send + 'static,
     {
-        if is_grpc(request.headers()) {
+        if is_grpc(&request) {
             return self.grpc.clone().answer(request).await;
         }
         match self.http.clone().oneshot(request.map(axum::body::Body::new)).await {
@@ -52,24 +52,42 @@ impl Edges {
     }
 }
 
-/// Whether a request says that it is gRPC.
+/// Whether a request is gRPC: it says so, and comes over HTTP/2. What says so over HTTP/1.1 may come from a browser, whose
+/// page of another site chose the words, and is asked for its host like every other page.
 #[must_use]
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"))
+pub fn is_grpc<B>(request: &Request<B>) -> bool {
+    let says = request.headers().get(header::CONTENT_TYPE);
+    request.version() == Version::HTTP_2 && says.is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"))
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
-    fn the_content_type_says_which_protocol_it_is() {
-        let of = |content_type: &'static str| {
-            is_grpc(&[(header::CONTENT_TYPE, HeaderValue::from_static(content_type))].into_iter().collect())
+    fn the_content_type_and_the_version_say_which_protocol_it_is() {
+        let of = |version: Version, content_type: &str| {
+            is_grpc(&Request::builder().version(version).header(header::CONTENT_TYPE, content_type).body(()).unwrap())
         };
-        assert!(of("application/grpc") && of("application/grpc+proto"));
-        assert!(!of("application/json") && !is_grpc(&HeaderMap::new()));
+        assert!(of(Version::HTTP_2, "application/grpc") && of(Version::HTTP_2, "application/grpc+proto"));
+        assert!(!of(Version::HTTP_2, "application/json") && !of(Version::HTTP_11, "application/grpc"));
+        assert!(!is_grpc(&Request::builder().version(Version::HTTP_2).body(()).unwrap()));
+    }
+
+    /// A page of another site whose name leads here may send any content type, over HTTP/1.1.
+    #[tokio::test]
+    async fn grpc_over_http_1_does_not_pass_by_the_check_of_the_host() {
+        let address = "127.0.0.1:7070".parse().unwrap();
+        let settings = crate::config::Settings::with_data_dir("unused".into()).server;
+        let (edges, _) = edges(grpc::tests_support::service(), &settings, address);
+        let status = async |version, host: &str| {
+            let request = Request::post("/oddsmaker.v1.AdminService/GetStatus").version(version);
+            let request = request.header(header::HOST, host).header(header::CONTENT_TYPE, "application/grpc");
+            let body = axum::body::Body::from(&[0, 0, 0, 0, 0][..]);
+            edges.answer(request.body(body).unwrap()).await.status().as_u16()
+        };
+        assert_eq!(status(Version::HTTP_11, "evil.example").await, 403);
+        assert_eq!(status(Version::HTTP_11, "127.0.0.1:7070").await, 404, "there is no such page");
+        assert_eq!(status(Version::HTTP_2, "127.0.0.1:7070").await, 200);
     }
 }

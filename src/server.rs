@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
 use axum::response::IntoResponse as _;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -18,8 +18,9 @@ use tonic::body::Body;
 
 use crate::config::Server as Limits;
 use crate::edges::{Edges, is_grpc};
+use crate::http::is_probe;
 use crate::http::problem::Problem;
-use crate::wire::Code;
+use crate::wire::{Code, Refusal};
 
 fn ms(duration_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(duration_ms).unwrap_or(0))
@@ -28,7 +29,7 @@ fn ms(duration_ms: i64) -> Duration {
 /// Serves `edges` on `listener` until `shutdown` resolves, then lets open requests end, `drain_timeout_ms` at most.
 pub async fn run(listener: TcpListener, edges: Edges, limits: &Limits, shutdown: impl Future<Output = ()>) {
     let in_flight = Arc::new(Semaphore::new(limits.max_in_flight as usize));
-    let answering = Answering { edges: Arc::new(edges), in_flight };
+    let answering = Answering { edges: Arc::new(edges), in_flight, time: ms(limits.request_timeout_ms) };
     let server = Arc::new(Server { builder: builder(limits), answering, limits: limits.clone() });
     let slots = Arc::new(Semaphore::new(limits.max_connections as usize));
     let (close, closing) = watch::channel(false);
@@ -123,6 +124,9 @@ async fn first_words(stream: &TcpStream) -> std::io::Result<()> {
     }
 }
 
+/// What a client may send on one stream before it is read.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
 fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -134,24 +138,27 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        // Small frames count against half of these: a slow disk must not look like a flood.
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(16 << 20)
+        // A frame below 256 bytes counts, by what it lacks to that, against half the window of the connection: streams that
+        // wait for a slow disk must not look like a flood. Seven of them may be full of messages of 80 bytes.
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(2 << 20)
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_local_error_reset_streams(limits.max_local_error_resets as usize)
         .max_pending_accept_reset_streams(limits.max_pending_accept_resets as usize)
         .max_header_list_size(limits.max_header_bytes)
-        .max_send_buf_size(256 * 1024)
+        .max_send_buf_size(64 * 1024)
         .keep_alive_interval(ms(limits.keepalive_interval_ms))
         .keep_alive_timeout(ms(limits.keepalive_timeout_ms));
     builder
 }
 
-/// Answers requests, and sheds at once what is beyond the limit in flight.
+/// Answers requests within their time, and sheds at once what is beyond the limit in flight. A slot is held until an answer
+/// begins: a stream of outcomes begins to be answered before its first message, and is then bounded by its windows alone.
 #[derive(Clone)]
 struct Answering {
     edges: Arc<Edges>,
     in_flight: Arc<Semaphore>,
+    time: Duration,
 }
 
 impl Answering {
@@ -160,21 +167,27 @@ impl Answering {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError> + Send + 'static,
     {
-        Ok(match self.in_flight.try_acquire() {
-            Ok(_slot) => self.edges.answer(request).await,
-            Err(_) => shed(is_grpc(request.headers())),
-        })
+        if is_probe(request.uri().path()) {
+            return Ok(self.edges.answer(request).await);
+        }
+        let grpc = is_grpc(&request);
+        let Ok(_slot) = self.in_flight.try_acquire() else {
+            let busy = Refusal::new(Code::Unavailable, "the daemon is busy; try again shortly");
+            return Ok(refused(grpc, Refusal { retry_after_ms: Some(1_000), ..busy }));
+        };
+        match tokio::time::timeout(self.time, self.edges.answer(request)).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Ok(refused(grpc, Refusal::late())),
+        }
     }
 }
 
-/// UNAVAILABLE with a time to retry, in either protocol.
-fn shed(grpc: bool) -> Response<Body> {
-    let busy = "the daemon is busy; try again shortly";
-    if grpc {
-        return tonic::Status::unavailable(busy).into_http();
+/// A refusal in either protocol.
+fn refused(grpc: bool, refusal: Refusal) -> Response<Body> {
+    match grpc {
+        true => tonic::Status::from(refusal).into_http(),
+        false => Problem::from(refusal).into_response().map(Body::new),
     }
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, busy);
-    Problem { retry_after_ms: Some(1_000), ..problem }.into_response().map(Body::new)
 }
 
 #[cfg(test)]

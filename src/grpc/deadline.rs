@@ -9,15 +9,14 @@ use http::{HeaderMap, Response};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::wire::Refusal;
+
 /// What `answer` comes to within the time the caller gave; `None`: the caller gave none.
 pub(super) async fn within(time: Option<Duration>, answer: impl Future<Output = Response<Body>>) -> Response<Body> {
     let Some(time) = time else { return relabelled(answer.await) };
     match tokio::time::timeout(time, answer).await {
         Ok(response) => relabelled(response),
-        Err(_) => {
-            let late = "the time given ran out; the request may or may not have been recorded, repeat it the same way";
-            Status::deadline_exceeded(late).into_http()
-        }
+        Err(_) => Status::from(Refusal::late()).into_http(),
     }
 }
 

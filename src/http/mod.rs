@@ -25,4 +25,4 @@ pub mod problem;
 mod routes;
 mod schema;
 
-pub use routes::router;
+pub use routes::{is_probe, router};

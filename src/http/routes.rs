@@ -30,6 +30,15 @@ pub fn router(service: Arc<Service>, settings: &Server, address: SocketAddr) -> 
     routes(service, hosts, settings.max_message_bytes as usize)
 }
 
+/// Whether a path says how the daemon is and is answered however busy it is: nothing is read or waited for.
+#[must_use]
+pub fn is_probe(path: &str) -> bool {
+    matches!(path, LIVE | READY)
+}
+
+const LIVE: &str = "/livez";
+const READY: &str = "/readyz";
+
 type Answerer = Arc<dyn Asked>;
 
 fn routes(service: Answerer, hosts: AllowedHosts, max_body_bytes: usize) -> Router {
@@ -38,8 +47,8 @@ fn routes(service: Answerer, hosts: AllowedHosts, max_body_bytes: usize) -> Rout
         .route("/assets/page.css", get(async || asset("text/css; charset=utf-8", page::STYLE)))
         .route("/assets/icon.svg", get(async || asset("image/svg+xml", page::ICON)))
         .route("/openapi.json", get(async || text("application/json", openapi::document())))
-        .route("/livez", get(async || text("text/plain; charset=utf-8", "ok\n")))
-        .route("/readyz", get(ready));
+        .route(LIVE, get(async || text("text/plain; charset=utf-8", "ok\n")))
+        .route(READY, get(ready));
     for operation in OPERATIONS {
         let method = match operation.verb {
             Verb::Get => axum::routing::MethodFilter::GET,

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::routing::any;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::*;
 use crate::config::Settings;
@@ -154,35 +155,117 @@ async fn an_old_connection_is_told_to_end_and_loses_no_request() {
     assert_eq!(frames.await.unwrap(), (0, 1, b"late".to_vec()), "no error, the answer, and then the end");
 }
 
-/// As many small messages as callers send while the disk holds up the first of them.
+/// As many small messages as streams may hold while the disk holds up what came before them.
 #[tokio::test(flavor = "multi_thread")]
 async fn small_messages_that_wait_are_not_taken_for_a_flood() {
-    const SENT: usize = 20_000;
-    let (all_sent, go_on) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+    const STREAMS: usize = 7;
+    /// No outcome is smaller with its decision's id.
+    const MESSAGE: [u8; 80] = [b'm'; 80];
+    const SENT: usize = STREAM_WINDOW_BYTES as usize / MESSAGE.len();
+    let (all_sent, go_on) = (Arc::new(AtomicBool::new(false)), Arc::new(Semaphore::new(0)));
     let (ready, waits) = (all_sent.clone(), go_on.clone());
     let router = Router::new().fallback(any(move |body: Body| {
         let (ready, waits) = (ready.clone(), waits.clone());
         async move {
-            waits.notified().await;
+            let _told = waits.acquire().await;
             assert!(ready.load(Ordering::Acquire));
             to_bytes(body, usize::MAX).await.map_or(0, |bytes| bytes.len()).to_string()
         }
     }));
-    let address = listening(router, limits()).await;
-    let answer = tokio::task::spawn_blocking(move || {
+    let patient = Limits { request_timeout_ms: 600_000, ..limits() };
+    let address = listening(router, patient).await;
+    let answers = tokio::task::spawn_blocking(move || {
         let mut wire = Wire::http2(address);
-        wire.request(1, POST, 0);
-        for _ in 0..SENT {
-            wire.send(DATA, 0, 1, b"0123456789");
+        let streams: Vec<u32> = (0..STREAMS as u32).map(|n| 2 * n + 1).collect();
+        for stream in &streams {
+            wire.request(*stream, POST, 0);
+            for _ in 0..SENT {
+                wire.send(DATA, 0, *stream, &MESSAGE);
+            }
         }
         // An answered ping says that all of it has arrived.
         wire.send(PING, 0, 0, b"all sent");
         let (_, flags, ..) = wire.until(PING);
         all_sent.store(flags == ACK, Ordering::Release);
-        go_on.notify_one();
-        wire.send(DATA, END_STREAM, 1, b"");
-        let (.., headers) = wire.until(HEADERS);
-        (headers[0], wire.until(DATA).3)
+        go_on.add_permits(STREAMS);
+        streams.iter().for_each(|stream| wire.send(DATA, END_STREAM, *stream, b""));
+        let mut answered = || loop {
+            let (.., body) = wire.until(DATA);
+            if !body.is_empty() {
+                return body;
+            }
+        };
+        streams.iter().map(|_| answered()).collect::<Vec<_>>()
     });
-    assert_eq!(answer.await.unwrap(), (0x88, b"200000".to_vec()), "status 200 and every byte");
+    let every_byte = (SENT * MESSAGE.len()).to_string().into_bytes();
+    assert_eq!(answers.await.unwrap(), vec![every_byte; STREAMS]);
+}
+
+const RECORD_OUTCOMES: &str = "/oddsmaker.v1.RouterService/RecordOutcomes";
+const GET_POLICY: &str = "/oddsmaker.v1.RouterService/GetPolicy";
+
+/// What answers requests within a moment, `places` at once; pages read the body whole.
+fn answering(places: usize) -> Answering {
+    let pages = Router::new().fallback(any(async |body: Bytes| body.len().to_string()));
+    let (edges, in_flight) = (Arc::new(Edges::with_pages(pages)), Arc::new(Semaphore::new(places)));
+    Answering { edges, in_flight, time: Duration::from_millis(20) }
+}
+
+/// A call whose body is `body`.
+fn grpc(path: &str, body: Body) -> Request<Body> {
+    let request = Request::post(path).version(http::Version::HTTP_2).header("content-type", "application/grpc");
+    request.body(body).unwrap()
+}
+
+/// A body of which nothing ever comes.
+fn stalled() -> Body {
+    Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>())
+}
+
+#[tokio::test]
+async fn a_request_whose_body_stalls_ends_in_its_time_and_gives_its_place_back() {
+    let answering = answering(1);
+    let late = answering.clone().answer(grpc(GET_POLICY, stalled())).await.unwrap();
+    assert_eq!(late.headers()["grpc-status"], "4");
+    assert_eq!(answering.in_flight.available_permits(), 1);
+    let late = answering.clone().answer(Request::post("/v1/policy").body(stalled()).unwrap()).await.unwrap();
+    assert_eq!(
+        (late.status().as_u16(), &late.headers()["content-type"]),
+        (504, &"application/problem+json".parse().unwrap())
+    );
+    assert_eq!(answering.in_flight.available_permits(), 1);
+    let read = answering.answer(Request::post("/v1/policy").body(Body::from("{}")).unwrap()).await.unwrap();
+    assert_eq!(read.status(), 200);
+}
+
+#[tokio::test]
+async fn a_stream_holds_no_place_and_is_not_cut_once_its_answer_has_begun() {
+    let answering = answering(1);
+    let (send, sent) = mpsc::unbounded_channel::<Result<Bytes, std::io::Error>>();
+    let begun = answering
+        .clone()
+        .answer(grpc(RECORD_OUTCOMES, Body::from_stream(UnboundedReceiverStream::new(sent))))
+        .await
+        .unwrap();
+    assert_eq!((begun.status().as_u16(), answering.in_flight.available_permits()), (200, 1));
+    // The time of another request runs out, and so the time of this one has.
+    let late = answering.answer(grpc(GET_POLICY, stalled())).await.unwrap();
+    assert_eq!(late.headers()["grpc-status"], "4");
+    // Nothing but a correlation.
+    send.send(Ok(Bytes::from_static(b"\0\0\0\0\x03\x0a\x01c"))).unwrap();
+    drop(send);
+    let answers = to_bytes(Body::new(begun.into_body()), usize::MAX).await.unwrap();
+    assert_eq!(&answers[5..8], b"\x0a\x01c", "it is answered under its correlation");
+}
+
+#[tokio::test]
+async fn probes_are_answered_however_busy_the_daemon_is() {
+    let answering = answering(0);
+    let ask =
+        async |path: &str| answering.clone().answer(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!((ask("/livez").await.status().as_u16(), ask("/readyz").await.status().as_u16()), (200, 200));
+    let busy = ask("/v1/status").await;
+    assert_eq!((busy.status().as_u16(), &busy.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    let busy = answering.answer(grpc(GET_POLICY, Body::empty())).await.unwrap();
+    assert_eq!(busy.headers()["grpc-status"], "14");
 }

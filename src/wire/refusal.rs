@@ -61,6 +61,13 @@ impl Refusal {
         Self { violations, ..Self::new(Code::InvalidArgument, message) }
     }
 
+    /// The time given, or the longest one request may take, ran out before an answer began.
+    #[must_use]
+    pub fn late() -> Self {
+        let late = "the time given ran out; the request may or may not have been recorded, repeat it the same way";
+        Self::new(Code::DeadlineExceeded, late)
+    }
+
     /// Something named is not there; `what` repeats of the name what is safe to repeat.
     #[must_use]
     pub fn not_found(what: &str) -> Self {
