@@ -9,7 +9,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     compiler.include_imports(true).include_source_info(true);
     let public = [
         "oddsmaker/v1/router.proto",
+        "oddsmaker/v1/goals.proto",
         "oddsmaker/v1/insights.proto",
+        "oddsmaker/v1/goal_insights.proto",
         "oddsmaker/v1/admin.proto",
         "oddsmaker/v1/common.proto",
     ];

@@ -57,7 +57,8 @@ impl CatalogueError {
     }
 }
 
-struct AllOf<'e>(&'e [ConfigError]);
+/// Errors as a person reads them: a blank line between two.
+pub(crate) struct AllOf<'e>(pub(crate) &'e [ConfigError]);
 
 impl fmt::Display for AllOf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,13 +14,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::clock::{self, SteadyClock};
-use crate::config::Settings;
+use crate::config::{BudgetsAsWritten, Settings};
 use crate::domain::catalog::Catalog;
+use crate::domain::goal::GoalRules;
 use crate::domain::token::TokenKey;
 use crate::engine::Engine;
 use crate::journal::{Journal, JournalError, JournalOptions, JournalReader};
-use crate::service::{About, CatalogRead, Parts, Service, disk_is_low};
+use crate::posting;
+use crate::service::{About, Parts, Reread, Service, disk_is_low};
 use crate::state::{CatchUpError, Standing, StoreError, bring_up};
+use crate::webhook::Target;
+use crate::webhook_secret::WebhookSecret;
 
 /// Version of the layout of a data directory. A newer one is never touched.
 pub const FORMAT: u32 = 1;
@@ -39,6 +43,20 @@ pub struct LoadedCatalog {
     pub text: String,
     /// Where it was read: a path, or "built in".
     pub origin: String,
+}
+
+/// What a reload read, as written.
+pub struct Reloaded {
+    /// The catalogue.
+    pub catalog: Catalog,
+    /// Its text.
+    pub text: String,
+    /// The budgets.
+    pub budgets: BudgetsAsWritten,
+    /// The rules of goals.
+    pub goal_rules: GoalRules,
+    /// What to warn of.
+    pub warnings: Vec<String>,
 }
 
 /// What the daemon tells when it is ready to answer.
@@ -67,7 +85,8 @@ pub struct Ready {
 pub fn run(
     settings: &Settings,
     catalogue: &LoadedCatalog,
-    reload: impl Fn() -> CatalogRead + Send + Sync + 'static,
+    webhook_secret: Option<&WebhookSecret>,
+    reload: impl Fn() -> Result<Reloaded, String> + Send + Sync + 'static,
     on_ready: impl FnOnce(&Ready),
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -80,8 +99,22 @@ pub fn run(
         .block_on(TcpListener::bind(settings.server.listen))
         .with_context(|| format!("cannot listen on {}", settings.server.listen))?;
     let address = listener.local_addr()?;
-    let (service, ready) = open(settings, catalogue, Box::new(reload), address)?;
+    let (service, clock, ready) = open(settings, catalogue, Box::new(reload), address)?;
+    let posting = match &settings.alerts.webhook_url {
+        Some(url) => {
+            let alerts = &settings.alerts;
+            let secret = webhook_secret.map(WebhookSecret::bytes);
+            let target = Target::new(url, secret, alerts.webhook_timeout_ms, alerts.webhook_retry_for_ms);
+            let target = target.map_err(|why| anyhow::anyhow!("alerts.webhook_url: {why}"))?;
+            let (service, data_dir) = (service.clone(), settings.ledger.data_dir.clone());
+            Some(runtime.spawn(async move { posting::run(service, target, clock, &data_dir).await }))
+        }
+        None => None,
+    };
     let result = runtime.block_on(serve(settings, &service, listener, || on_ready(&ready)));
+    if let Some(posting) = posting {
+        posting.abort();
+    }
     runtime.shutdown_timeout(Duration::from_secs(1));
     result?;
     match Arc::into_inner(service) {
@@ -98,9 +131,9 @@ pub fn run(
 fn open(
     settings: &Settings,
     loaded: &LoadedCatalog,
-    catalog_source: crate::service::CatalogSource,
+    reload: Box<dyn Fn() -> Result<Reloaded, String> + Send + Sync>,
     address: SocketAddr,
-) -> anyhow::Result<(Arc<Service>, Ready)> {
+) -> anyhow::Result<(Arc<Service>, Arc<SteadyClock>, Ready)> {
     let data_dir = &settings.ledger.data_dir;
     prepare(data_dir)?;
     let (usual, segment_bytes) = (JournalOptions::default(), settings.ledger.segment_bytes);
@@ -121,7 +154,13 @@ fn open(
         bail!("the record ends at event {}, but could be folded only up to {}", report.last_seq, state.applied_seq);
     }
     let clock = Arc::new(SteadyClock::start(clock::wall(), state.last_at, settings.ledger.max_clock_behind_ms)?);
-    let engine = Engine::new(state, Arc::new(loaded.catalog.clone()), root_seed);
+    let mut engine = Engine::new(state, Arc::new(loaded.catalog.clone()), root_seed);
+    engine.use_budgets(Arc::new(settings.budgets.conceal(&token_key)), Arc::new(settings.goal_rules.clone()));
+    let conceals = token_key.clone();
+    let catalog_source = Box::new(move || {
+        let Reloaded { catalog, text, budgets, goal_rules, warnings } = reload()?;
+        Ok(Reread { catalog, text, budgets: budgets.conceal(&conceals), goal_rules, warnings })
+    });
     let about = About { data_dir: data_dir.clone(), addresses: vec![address.to_string()] };
     let service = Service::new(Parts {
         engine,
@@ -130,7 +169,7 @@ fn open(
         store,
         stored_seq,
         beginning: Some(loaded.text.clone()),
-        clock,
+        clock: clock.clone(),
         token_key,
         max_pending_bytes: settings.ledger.max_pending_bytes,
         catalog_source,
@@ -149,7 +188,7 @@ fn open(
         dropped_tail_bytes: report.dropped_tail_bytes,
         rebuilt,
     };
-    Ok((Arc::new(service), ready))
+    Ok((Arc::new(service), clock, ready))
 }
 
 /// The state up to the end of the record. Where there is no room to store it, it is held in memory, so that a daemon on a

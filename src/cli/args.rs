@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::args_goals::{AlertsArgs, AuditVerb, BudgetsArgs, GoalsArgs, ReceiptArgs};
 use crate::config::parse_duration_ms;
 use crate::domain::catalog::ServiceTier;
 use crate::domain::pricing::MAX_TOKENS;
@@ -66,6 +67,17 @@ pub(super) enum Verb {
     Serve,
     /// Ask a running daemon what one success cost, and why.
     Insights(InsightsArgs),
+    /// Ask a running daemon for the receipt of a goal: every step and call, what allowed it, what it cost.
+    Receipt(ReceiptArgs),
+    /// Ask a running daemon for its goals, the newest first.
+    Goals(GoalsArgs),
+    /// Ask a running daemon for its budgets as they stand.
+    Budgets(BudgetsArgs),
+    /// Ask a running daemon for alerts of budgets, or acknowledge one.
+    Alerts(AlertsArgs),
+    /// Have people grade a sample of goals: what was said to be a success, and what was one.
+    #[command(subcommand)]
+    Audit(AuditVerb),
     /// Look at the catalogue of models; needs no daemon.
     #[command(subcommand)]
     Models(ModelsVerb),
@@ -122,6 +134,15 @@ pub(super) struct InsightsArgs {
     /// Also compare with the window of equal length before.
     #[arg(long)]
     pub(super) compare_previous: bool,
+    /// Also put two values of a label side by side, such as the prompts v1 and v2.
+    #[arg(long, num_args = 3, value_names = ["LABEL", "A", "B"])]
+    pub(super) compare: Vec<String>,
+    /// Also measure what an accepted goal takes in one workflow by what it takes in another one.
+    #[arg(long, num_args = 2, value_names = ["WORKFLOW", "BASELINE"])]
+    pub(super) overhead: Vec<String>,
+    /// Instead say why spend changed against the window of equal length before, exactly split, and what to do.
+    #[arg(long, conflicts_with_all = ["cost_breakdown", "compare_previous", "compare", "overhead"])]
+    pub(super) explain_change: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -180,7 +201,7 @@ fn tokens() -> clap::builder::RangedU64ValueParser<u64> {
     clap::value_parser!(u64).range(0..=MAX_TOKENS)
 }
 
-fn parse_pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("needs the form key=value")?;
     if key.is_empty() {
         return Err("the part before `=` is empty".to_owned());
@@ -191,7 +212,7 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 /// Years a look-back may reach at most, so that no date leaves the calendar.
 const LOOKBACK_MAX_MS: i64 = 100 * 366 * 24 * HOUR_MS;
 
-fn parse_lookback_ms(text: &str) -> Result<i64, String> {
+pub(super) fn parse_lookback_ms(text: &str) -> Result<i64, String> {
     let ms = parse_duration_ms(text)?;
     if (1..=LOOKBACK_MAX_MS).contains(&ms) { Ok(ms) } else { Err("must be above 0 and at most 100 years".to_owned()) }
 }
@@ -256,6 +277,21 @@ mod tests {
             assert!(parse(&format!("insights --lookback={wrong}")).is_err(), "{wrong}");
         }
         assert!(parse("insights --label nothing").is_err());
+    }
+
+    #[test]
+    fn insights_compare_and_explain_but_not_both() {
+        let line = "insights --compare prompt v1 v2 --overhead agent single";
+        let Some(Verb::Insights(args)) = parse(line).unwrap().verb else { panic!("another verb") };
+        assert_eq!(args.compare, ["prompt", "v1", "v2"]);
+        assert_eq!(args.overhead, ["agent", "single"]);
+        let Some(Verb::Insights(args)) = parse("insights --explain-change --tool t").unwrap().verb else {
+            panic!("another verb")
+        };
+        assert!(args.explain_change && args.compare.is_empty());
+        for wrong in ["--compare prompt v1", "--overhead agent", "--explain-change --compare-previous"] {
+            assert!(parse(&format!("insights {wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -29,15 +29,14 @@ pub(super) fn show(flags: &SettingFlags, format: Format, out: &mut dyn Write) ->
     let resolved = setup::settings(flags)?;
     let mut listing = Listing::new(COLUMNS);
     for setting in shown(&resolved.settings, &resolved.sources) {
-        let key = setting.key;
         listing.push(vec![
-            key.path.into(),
+            setting.path.into(),
             setting.value.into(),
-            key.unit.into(),
-            key.default_text().into(),
+            setting.unit.into(),
+            setting.default_text.into(),
             setting.origin.to_string().into(),
-            key.env_name().into(),
-            key.meaning.into(),
+            setting.env_name.into(),
+            setting.meaning.into(),
         ]);
     }
     listing.print(format, out)
@@ -50,9 +49,13 @@ pub(super) fn show(flags: &SettingFlags, format: Format, out: &mut dyn Write) ->
 pub(super) fn check(flags: &SettingFlags, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
     let resolved = setup::settings(flags)?;
     let loaded = setup::catalogue(&resolved.settings)?;
+    let signed = setup::webhook_secret(&resolved.settings.alerts)?.is_some();
+    warn(&resolved.warnings);
     warn(&loaded.warnings);
-    let file = resolved.file.map(|path| path.display().to_string());
+    let file = resolved.source.file.map(|path| path.display().to_string());
     let set = shown(&resolved.settings, &resolved.sources).filter(|s| *s.origin != Origin::Default).count();
+    let (budgets, workflows) =
+        (resolved.settings.budgets.as_written().len(), resolved.settings.goal_rules.workflows.len());
     if format == Format::Json {
         let catalogue = json!({
             "from": loaded.from,
@@ -61,10 +64,22 @@ pub(super) fn check(flags: &SettingFlags, format: Format, out: &mut dyn Write) -
             "version": loaded.catalog.version(),
             "warnings": loaded.warnings.len(),
         });
-        return print_json(&json!({ "ok": true, "file": file, "settings_set": set, "catalogue": catalogue }), out);
+        let checked = json!({
+            "ok": true,
+            "file": file,
+            "settings_set": set,
+            "budgets": budgets,
+            "workflows": workflows,
+            "alerts_signed": signed,
+            "warnings": resolved.warnings.len(),
+            "catalogue": catalogue,
+        });
+        return print_json(&checked, out);
     }
     let file = file.as_deref().unwrap_or("no file");
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     writeln!(out, "settings   fine ({file}; {set} set, the others have their defaults)")?;
+    writeln!(out, "budgets    fine ({}, {})", count(budgets, "budget"), count(workflows, "workflow"))?;
     writeln!(out, "catalogue  fine ({}: {})", loaded.from, loaded.catalog.summary())?;
     Ok(())
 }

@@ -9,6 +9,11 @@ use super::args::Cli;
 const UNREAD: &[(&str, &[&str])] = &[
     ("serve", &["format"]),
     ("insights", &["data_dir", "models"]),
+    ("receipt", &["data_dir", "models"]),
+    ("goals", &["data_dir", "models"]),
+    ("budgets", &["data_dir", "models"]),
+    ("alerts", &["data_dir", "models"]),
+    ("audit", &["data_dir", "models"]),
     ("models", &["listen", "data_dir"]),
     ("config", &[]),
     ("verify", &["listen", "models"]),

@@ -1,6 +1,8 @@
 //! Numbers, times and foreign text for people: as few digits as say something, nothing a terminal would obey. It
 //! refuses to know what a number counts.
 
+use prost_types::Timestamp;
+
 use crate::config::format_duration_ms;
 use crate::domain::time::{DAY_MS, UnixMillis};
 
@@ -41,6 +43,21 @@ pub(super) fn usd(amount: f64) -> String {
     let text = format!("{size:.*}", (first + 2).min(9));
     let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
     format!("{sign}${whole}.{:0<2}", decimals.trim_end_matches('0'))
+}
+
+/// Nano-dollars as dollars to the last digit, so that a person can add them up.
+pub(super) fn usd_exact(nano: u64) -> String {
+    let decimals = format!("{:09}", nano % 1_000_000_000);
+    format!("${}.{:0<2}", count(nano / 1_000_000_000), decimals.trim_end_matches('0'))
+}
+
+/// An amount in the unit of a budget's measure: dollars of "usd", else a count.
+pub(super) fn amount(measure: &str, amount: f64) -> String {
+    match (measure, amount < 0.0) {
+        ("usd", _) => usd(amount),
+        (_, true) => format!("-{}", count((-amount).round() as u64)),
+        (_, false) => count(amount.round() as u64),
+    }
 }
 
 /// A known amount, else [`UNKNOWN`].
@@ -99,6 +116,20 @@ pub(super) fn minute(at: UnixMillis) -> String {
     formatted(at, "%Y-%m-%d %H:%M")
 }
 
+/// The second of an instant on the wire, in UTC; [`UNKNOWN`] where there is none.
+pub(super) fn instant(at: Option<&Timestamp>) -> String {
+    at.map_or_else(|| UNKNOWN.to_owned(), |at| formatted(millis(at), "%Y-%m-%d %H:%M:%S"))
+}
+
+/// An instant on the wire for programs: RFC 3339, in UTC.
+pub(super) fn rfc3339(at: Option<&Timestamp>) -> Option<String> {
+    Some(jiff::Timestamp::new(at?.seconds, at?.nanos).ok()?.to_string())
+}
+
+fn millis(at: &Timestamp) -> UnixMillis {
+    UnixMillis(at.seconds.saturating_mul(1_000).saturating_add(i64::from(at.nanos / 1_000_000)))
+}
+
 fn formatted(at: UnixMillis, form: &str) -> String {
     let instant = jiff::Timestamp::from_millisecond(at.0);
     instant.map_or_else(|_| UNKNOWN.to_owned(), |i| i.strftime(form).to_string())
@@ -138,6 +169,29 @@ mod tests {
             assert_eq!(usd(amount), text);
         }
         assert_eq!(usd_or_unknown(None), "–");
+    }
+
+    #[test]
+    fn a_receipts_money_is_exact() {
+        for (nano, text) in [
+            (0, "$0.00"),
+            (2_100_000, "$0.0021"),
+            (1, "$0.000000001"),
+            (1_500_000_000, "$1.50"),
+            (1_234_567_123_456_789, "$1,234,567.123456789"),
+        ] {
+            assert_eq!(usd_exact(nano), text);
+        }
+        let of = [("usd", 0.5), ("usd", -12.0), ("calls", 1_000.0), ("tokens", -3.0)].map(|(m, n)| amount(m, n));
+        assert_eq!(of, ["$0.50", "-$12.00", "1,000", "-3"]);
+    }
+
+    #[test]
+    fn instants_of_the_wire_are_shown_to_the_second() {
+        let at = Timestamp { seconds: 1_795_348_800, nanos: 250_000_000 };
+        assert_eq!(instant(Some(&at)), "2026-11-22 12:00:00");
+        assert_eq!(rfc3339(Some(&at)).as_deref(), Some("2026-11-22T12:00:00.25Z"));
+        assert_eq!((instant(None), rfc3339(None)), (UNKNOWN.to_owned(), None));
     }
 
     #[test]

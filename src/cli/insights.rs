@@ -1,13 +1,15 @@
-//! `insights`: what one success cost, as a running daemon has it. As text for people, as JSON the whole answer, as CSV
-//! one row a task type. It computes no figure itself.
+//! `insights`: what one success and one accepted goal cost, or why spend changed, as a running daemon has it. As text for
+//! people, as JSON the whole answer, as CSV one row a task type or driver. It computes no figure itself.
 
 use std::io::Write;
 use std::time::Duration;
 
+use tonic::transport::Channel;
+
 use super::args::{Format, InsightsArgs, SettingFlags};
 use super::failure::Failure;
 use super::listing::{Column, Listing, print_json};
-use super::{client, insights_text, setup};
+use super::{client, insights_change, insights_text, setup};
 use crate::domain::time::HOUR_MS;
 use crate::http::json;
 use crate::wire::pb;
@@ -52,10 +54,19 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let address = setup::address(&args.server, flags)?;
+    if args.explain_change {
+        let answer = client::run(PATIENCE, async {
+            let answer = connect(&address).await?.explain_change(change_request(args)).await;
+            Ok(answer.map_err(|status| client::refused(&status))?.into_inner())
+        })?;
+        return match format {
+            Format::Table => Ok(out.write_all(insights_change::text(&answer).as_bytes())?),
+            Format::Json => print_whole("ExplainChange", &answer, out),
+            Format::Csv => insights_change::drivers(&answer).print(format, out),
+        };
+    }
     let answer = client::run(PATIENCE, async {
-        let channel = client::connect(&address).await?;
-        let mut client = InsightsServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-        let answer = client.get_insights(request(args)).await;
+        let answer = connect(&address).await?.get_insights(request(args)).await;
         Ok(answer.map_err(|status| client::refused(&status))?.into_inner())
     })?;
     match format {
@@ -63,16 +74,26 @@ pub(super) fn run(
             let filtered = request(args).filters != Some(pb::Filters::default());
             Ok(out.write_all(insights_text::text(&answer, args.lookback, filtered).as_bytes())?)
         }
-        Format::Json => {
-            let descriptor = json::rpc("InsightsService", "GetInsights").output();
-            print_json(&json::write(&json::dynamic(descriptor, &answer)), out)
-        }
+        Format::Json => print_whole("GetInsights", &answer, out),
         Format::Csv => by_task(&answer).print(format, out),
     }
 }
 
-fn request(args: &InsightsArgs) -> pb::GetInsightsRequest {
-    let filters = pb::Filters {
+async fn connect(address: &str) -> Result<InsightsServiceClient<Channel>, Failure> {
+    let channel = client::connect(address).await?;
+    Ok(InsightsServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX))
+}
+
+fn print_whole<M: prost::Message>(rpc: &str, answer: &M, out: &mut dyn Write) -> Result<(), Failure> {
+    print_json(&json::write(&json::dynamic(json::rpc("InsightsService", rpc).output(), answer)), out)
+}
+
+fn lookback_hours(args: &InsightsArgs) -> f64 {
+    args.lookback as f64 / HOUR_MS as f64
+}
+
+fn filters(args: &InsightsArgs) -> pb::Filters {
+    pb::Filters {
         task_type: args.task_type.clone(),
         workflow: args.workflow.clone(),
         model: args.model.clone(),
@@ -80,13 +101,26 @@ fn request(args: &InsightsArgs) -> pb::GetInsightsRequest {
         step: args.step.clone(),
         goal_id: args.goal_id.clone(),
         labels: args.label.iter().cloned().collect(),
-    };
-    pb::GetInsightsRequest {
-        lookback_hours: Some(args.lookback as f64 / HOUR_MS as f64),
-        include_cost_breakdown: args.cost_breakdown,
-        filters: Some(filters),
-        compare_previous: args.compare_previous,
     }
+}
+
+fn request(args: &InsightsArgs) -> pb::GetInsightsRequest {
+    pb::GetInsightsRequest {
+        lookback_hours: Some(lookback_hours(args)),
+        include_cost_breakdown: args.cost_breakdown,
+        filters: Some(filters(args)),
+        compare_previous: args.compare_previous,
+        compare_label: args.compare.first().cloned(),
+        compare_a: args.compare.get(1).cloned(),
+        compare_b: args.compare.get(2).cloned(),
+        overhead_workflow: args.overhead.first().cloned(),
+        overhead_baseline: args.overhead.get(1).cloned(),
+    }
+}
+
+fn change_request(args: &InsightsArgs) -> pb::ExplainChangeRequest {
+    let (lookback_hours, filters) = (Some(lookback_hours(args)), Some(filters(args)));
+    pb::ExplainChangeRequest { lookback_hours, filters, ..Default::default() }
 }
 
 fn by_task(answer: &pb::GetInsightsResponse) -> Listing {

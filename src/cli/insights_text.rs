@@ -1,10 +1,11 @@
-//! An insights answer as text a person likes to read: the key figures, then each task type with its models beneath.
-//! It knows no figure that is not in the answer, and says why one is missing.
+//! An insights answer as text a person likes to read: what is worth acting on, the key figures, goals, tools and budgets,
+//! then each task type with its models beneath. It knows no figure that is not in the answer, and says why one is missing.
 
 use super::human::{
     UNKNOWN, chance, change, count, many, minute, percent, percent_or_unknown, printable, span, usd, usd_or_unknown,
 };
 use super::listing::{Cell, Column, Listing};
+use super::{insights_goals, insights_tables};
 use crate::domain::time::UnixMillis;
 use crate::wire::pb::{self, OverProvisioningFlag};
 
@@ -32,10 +33,15 @@ const UNFILTERED: &str = "\nProbably best, P95 and the advice are of all calls o
 /// The whole answer; `lookback_ms` is what was asked for, `filtered` whether a filter was set.
 pub(super) fn text(answer: &pb::GetInsightsResponse, lookback_ms: i64, filtered: bool) -> String {
     let mut text = heading(answer, lookback_ms);
+    insights_tables::signals(&mut text, &answer.signals);
     headline(&mut text, answer);
     if answer.calls == 0 && answer.decisions == 0 {
         text += "\nNo calls in this window yet.\n";
     }
+    if let Some(goals) = &answer.goals {
+        insights_goals::add(&mut text, goals);
+    }
+    insights_tables::add(&mut text, answer);
     answer.by_task.iter().for_each(|task| add_task(&mut text, task));
     if filtered && !answer.by_task.is_empty() {
         text += UNFILTERED;
@@ -60,11 +66,22 @@ pub(super) fn flag_word(flag: OverProvisioningFlag) -> &'static str {
     flag.as_str_name().strip_prefix("OVER_PROVISIONING_FLAG_").unwrap_or("UNSPECIFIED")
 }
 
+/// The interval of an amount of dollars, in words.
+pub(super) fn usd_between(interval: Option<pb::Interval>) -> String {
+    interval.map_or_else(String::new, |i| format!("  (90 %: {} to {})", usd(i.low), usd(i.high)))
+}
+
+/// The first and last minute of a window.
+pub(super) fn ends(of: Option<&pb::Window>) -> Option<(String, String)> {
+    let at = |t: prost_types::Timestamp| minute(UnixMillis(t.seconds.saturating_mul(1_000)));
+    let of = of?;
+    Some((at(of.start?), at(of.end?)))
+}
+
 fn heading(answer: &pb::GetInsightsResponse, lookback_ms: i64) -> String {
     let mut text = format!("The last {}", span(lookback_ms));
-    if let Some(pb::Window { start: Some(start), end: Some(end), resolution }) = &answer.window {
-        let at = |t: &prost_types::Timestamp| minute(UnixMillis(t.seconds.saturating_mul(1_000)));
-        text += &format!(": {} to {} UTC, to the {}", at(start), at(end), printable(resolution));
+    if let Some(((start, end), window)) = ends(answer.window.as_ref()).zip(answer.window.as_ref()) {
+        text += &format!(": {start} to {end} UTC, to the {}", printable(&window.resolution));
     }
     text + "\n\n"
 }
@@ -77,8 +94,13 @@ fn headline(text: &mut String, answer: &pb::GetInsightsResponse) {
             if compared { changed.map_or_else(String::new, |c| format!("   ({})", change(c))) } else { String::new() };
         *text += &format!("  {name:<24} {value}{against}\n");
     };
-    let interval = answer.cost_per_success_interval;
-    let between = interval.map_or_else(String::new, |i| format!("  (90 %: {} to {})", usd(i.low), usd(i.high)));
+    if let Some(goals) = answer.goals.as_ref().and_then(|goals| goals.total.as_ref()).filter(|all| all.closed > 0) {
+        let why = if goals.accepted == 0 { "  (none accepted yet)" } else { "" };
+        let between = usd_between(goals.cost_per_accepted_goal_interval);
+        let one = format!("{}{between}{why}", usd_or_unknown(goals.cost_per_accepted_goal));
+        line("cost of an accepted goal", one, goals.changes.and_then(|c| c.cost_per_accepted_goal));
+    }
+    let between = usd_between(answer.cost_per_success_interval);
     let why = if answer.cost_per_success.is_none() { "  (no success of known cost yet)" } else { "" };
     let one = format!("{}{between}{why}", usd_or_unknown(answer.cost_per_success));
     line("cost of one success", one, changes.cost_per_success);
@@ -91,6 +113,9 @@ fn headline(text: &mut String, answer: &pb::GetInsightsResponse) {
     line("successful outcomes", count(answer.successful_outcomes), changes.successful_outcomes);
     let failed = format!("{}, costing {}", count(answer.failed_calls_count), usd(answer.failed_call_cost_usd));
     line("failed calls", failed, changes.failed_calls_count);
+    if let Some(ratio) = answer.waste.and_then(|waste| waste.retry_waste_ratio).filter(|ratio| *ratio > 0.0) {
+        line("spent on failed calls", format!("{} of the total cost", percent(ratio)), None);
+    }
     let multiplier = answer.retry_multiplier.map_or_else(|| UNKNOWN.to_owned(), |m| format!("{m:.3}"));
     let retries = format!("{multiplier}  ({}, {} among them)", many(answer.calls, "call"), retries(answer.retries));
     line("retry multiplier", retries, changes.retry_multiplier);

@@ -3,34 +3,53 @@
 //!
 //! | file | verb or part |
 //! |---|---|
-//! | `args`, `help` | what can be typed, and what the help of a verb shows of it |
+//! | `args`, `args_goals`, `words`, `help` | what can be typed, and what the help of a verb shows of it |
 //! | `setup` | what was typed → settings |
 //! | `listing`, `human` | rows as table, JSON or CSV; numbers for people |
 //! | `failure` | how a verb can end |
 //! | `serve`, `banner`, `logging` | the daemon |
-//! | `insights`, `insights_text`, `healthcheck`, `client` | what asks a running daemon |
+//! | `insights` with `insights_…`, `healthcheck`, `client` | what asks a running daemon |
+//! | `receipt`, `receipt_text`, `receipt_call`, `tree` | a goal's receipt |
+//! | `goals`, `budgets`, `alerts` | lists of a running daemon |
+//! | `audit`, `sheet` | samples that people grade |
 //! | `models`, `explain`, `config` | what reads files only |
 //! | `verify`, `export`, `offline` | what reads a data directory |
 
+mod alerts;
 mod args;
+mod args_goals;
+mod audit;
 mod banner;
+mod budgets;
 mod client;
 mod config;
 mod explain;
 mod export;
 mod failure;
+#[cfg(test)]
+mod fake_daemon;
+mod goals;
 mod healthcheck;
 mod help;
 mod human;
 mod insights;
+mod insights_change;
+mod insights_goals;
+mod insights_tables;
 mod insights_text;
 mod listing;
 mod logging;
 mod models;
 mod offline;
+mod receipt;
+mod receipt_call;
+mod receipt_text;
 mod serve;
 mod setup;
+mod sheet;
+mod tree;
 mod verify;
+mod words;
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -40,6 +59,7 @@ use clap::FromArgMatches as _;
 pub use args::Cli;
 
 use args::{ConfigVerb, ModelsVerb, Verb};
+use args_goals::AuditVerb;
 use failure::Failure;
 
 /// What was typed; ends the process with help, version or a complaint where there is nothing to do.
@@ -71,6 +91,12 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
     match cli.verb.as_ref().unwrap_or(&Verb::Serve) {
         Verb::Serve => serve::run(settings),
         Verb::Insights(args) => insights::run(settings, args, format, out),
+        Verb::Receipt(args) => receipt::run(settings, args, format, out),
+        Verb::Goals(args) => goals::run(settings, args, format, out),
+        Verb::Budgets(args) => budgets::run(settings, args, format, out),
+        Verb::Alerts(args) => alerts::run(settings, args, format, out),
+        Verb::Audit(AuditVerb::Sample(args)) => audit::sample(settings, args, format, out),
+        Verb::Audit(AuditVerb::Import(args)) => audit::import(settings, args, format, out),
         Verb::Models(ModelsVerb::List) => models::list(settings, format, out),
         Verb::Models(ModelsVerb::Check { file }) => models::check(settings, file.as_deref(), format, out),
         Verb::Models(ModelsVerb::Explain(args)) => explain::run(settings, args, format, out),

@@ -1,23 +1,20 @@
-//! From what was typed to settings and catalogue: reads the configuration file and the environment and hands both on.
-//! It refuses to know any single setting beside the few that have a flag.
-
-use std::io;
-use std::path::{Path, PathBuf};
+//! From what was typed to settings and catalogue. It refuses to know any single setting beside the few that have a flag.
 
 use super::args::{ServerArgs, SettingFlags};
 use super::failure::Failure;
 use crate::catalogue_source::{self, CatalogueError, Loaded};
-use crate::config::{ConfigError, Settings, Sources, resolve};
+use crate::config::{Alerts, Configured, Settings, Sources, Warning};
+use crate::settings_source::{LoadedSettings, SettingsError, SettingsSource};
+use crate::webhook_secret::{self, WebhookSecret};
 
-/// The file looked for in the working folder.
-const WORKING_FOLDER_FILE: &str = "oddsmaker.toml";
-
-/// Settings, where each comes from, and the file that was read.
+/// Settings, where each comes from, and where they were read.
 pub(super) struct Resolved {
     pub(super) settings: Settings,
     pub(super) sources: Sources,
-    /// The configuration file, when there was one.
-    pub(super) file: Option<PathBuf>,
+    /// What is probably not meant.
+    pub(super) warnings: Vec<Warning>,
+    /// Where they can be read again; its file is the one that was read, when there was one.
+    pub(super) source: SettingsSource,
 }
 
 /// The settings of file, environment and flags.
@@ -25,7 +22,19 @@ pub(super) struct Resolved {
 /// # Errors
 /// Bad configuration, naming every place.
 pub(super) fn settings(flags: &SettingFlags) -> Result<Resolved, Failure> {
-    resolve_all(flags, Vec::new())
+    let LoadedSettings { configured, source } = resolve_all(flags, Vec::new())?;
+    let Configured { settings, sources, warnings } = configured;
+    Ok(Resolved { settings, sources, warnings, source })
+}
+
+/// The secret that alerts are signed with; `None`: there is none.
+///
+/// # Errors
+/// Bad configuration: it cannot be read, or is too short.
+pub(super) fn webhook_secret(alerts: &Alerts) -> Result<Option<WebhookSecret>, Failure> {
+    let variable = std::env::var(webhook_secret::VARIABLE).ok();
+    let loaded = webhook_secret::load(alerts.webhook_secret_file.as_deref(), variable.as_deref());
+    loaded.map_err(|error| Failure::BadConfiguration(format!("error: {error}")))
 }
 
 /// The catalogue of these settings.
@@ -54,35 +63,17 @@ pub(super) fn address(server: &ServerArgs, flags: &SettingFlags) -> Result<Strin
     }
     // Asking needs no data folder, so that there is none must not stand in the way.
     let resolved = resolve_all(flags, vec![("ledger.data_dir".to_owned(), ".".to_owned())])?;
-    Ok(format!("http://{}", resolved.settings.server.listen))
+    Ok(format!("http://{}", resolved.configured.settings.server.listen))
 }
 
-fn resolve_all(flags: &SettingFlags, mut values: Vec<(String, String)>) -> Result<Resolved, Failure> {
-    let file = read_file(flags.config.as_deref())?;
+fn resolve_all(flags: &SettingFlags, mut values: Vec<(String, String)>) -> Result<LoadedSettings, Failure> {
     let named =
         [("server.listen", &flags.listen), ("ledger.data_dir", &flags.data_dir), ("models.path", &flags.models)];
     values.extend(flags.set.iter().cloned());
     values.extend(named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))));
-    // A variable that is no text cannot be one of ours.
-    let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    let text = file.as_ref().map(|(path, text)| (text.as_str(), path.display().to_string()));
-    let text = text.as_ref().map(|(text, name)| (*text, name.as_str()));
-    let (settings, sources) = resolve(text, environment, &values).map_err(|errors| bad_settings(&errors))?;
-    Ok(Resolved { settings, sources, file: file.map(|(path, _)| path) })
-}
-
-fn read_file(named: Option<&Path>) -> Result<Option<(PathBuf, String)>, Failure> {
-    let path = named.unwrap_or(Path::new(WORKING_FOLDER_FILE));
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some((path.to_owned(), text))),
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            Err(Failure::BadConfiguration(format!("error: cannot read the settings {}: {error}", path.display())))
-        }
-    }
-}
-
-fn bad_settings(errors: &[ConfigError]) -> Failure {
-    let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    Failure::BadConfiguration(shown.join("\n\n"))
+    let source = SettingsSource { file: flags.config.clone(), flags: values };
+    source.read().map_err(|error| match error {
+        SettingsError::Unreadable { .. } => Failure::BadConfiguration(format!("error: {error}")),
+        SettingsError::Invalid(_) => Failure::BadConfiguration(error.to_string()),
+    })
 }

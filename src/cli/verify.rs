@@ -1,5 +1,5 @@
-//! `verify`: whether the record is whole, whether the stored state is what the record folds to, and whether the money in
-//! the reports is the money in the record. It works on a stopped daemon's data directory and changes nothing in it:
+//! `verify`: whether the record is whole, whether the stored state is what the record folds to, whether the money in the
+//! reports is the money in the record, and whether accounts and goals hold what their calls add up to. It works on a stopped daemon's data directory and changes nothing in it:
 //! what has to be opened for writing is a copy.
 
 use std::io::Write;
@@ -34,6 +34,7 @@ pub(super) fn run(flags: &SettingFlags, format: Format, out: &mut dyn Write) -> 
     } else {
         findings.note("state", "not compared: the record is not whole".to_owned());
         findings.note("money", "not summed: the record is not whole".to_owned());
+        findings.note("books", "not added up: the record is not whole".to_owned());
     }
     findings.listing.print(format, out)?;
     match findings.wrong {
@@ -93,7 +94,10 @@ fn check_fold(data: &DataDir, last_seq: u64, findings: &mut Findings) -> Result<
         Ok(())
     });
     match folded.and_then(|()| refold.up_to(last_seq)) {
-        Ok(()) => check_money(&refold, findings),
+        Ok(()) => {
+            check_money(&refold, findings);
+            check_books(&refold, findings);
+        }
         Err(problem) => findings.wrong("record", problem.to_string()),
     }
     Ok(())
@@ -185,6 +189,19 @@ fn check_money(refold: &Refold, findings: &mut Findings) {
             .fine("money", format!("{} in {calls} of known cost; two independent sums agree", exact_usd(cost_nano)));
     }
     problems.into_iter().for_each(|problem| findings.wrong("money", problem));
+}
+
+/// Whether every account and every goal holds what its calls add up to.
+fn check_books(refold: &Refold, findings: &mut Findings) {
+    let books = match state::books(&refold.state, &refold.store) {
+        Ok(books) => books,
+        Err(error) => return findings.wrong("books", error.to_string()),
+    };
+    if books.problems.is_empty() {
+        let (accounts, goals) = (many(books.accounts, "account"), many(books.goals, "goal"));
+        findings.fine("books", format!("{accounts} and {goals} hold what their calls add up to"));
+    }
+    books.problems.into_iter().for_each(|problem| findings.wrong("books", problem));
 }
 
 /// A sum of any size as [`NanoUsd`] prints one, to the nano-dollar.

@@ -259,15 +259,15 @@ candidates = ["gpt-4o"]
 mode = "observe"
 serve_share = 0.5
 holdout = { model = "openai/gpt-4o", share = 0.05 }
-learn_from = "goal"
 half_life_days = 30
+learn_from = "gaol"
 "#;
     let expected = [
         "15:8 task[0].mode: the mode `observe` is not available in this version",
         "16:15 task[0].serve_share: a `serve_share` below 1 is not available in this version",
         "17:11 task[0].holdout: `holdout` is not available in this version",
-        "18:14 task[0].learn_from: learning from goals is not available in this version",
-        "19:18 task[0].half_life_days: a half-life is not available in this version",
+        "18:18 task[0].half_life_days: a half-life is not available in this version",
+        "19:14 task[0].learn_from: unknown value `gaol`",
     ];
     assert_eq!(short(lines), expected);
     let typo = short("[[task]]\nid = \"t\"\ncandidates = [\"gpt-4o\"]\nmode = \"serv\"\nserve_share = 2\n");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::{Warning, parse_catalogue};
 use crate::domain::catalog::{
     Catalog, ContextTier, MatchRule, Objective, Pins, Prior, Reward, Rule, RuleVerdict, ServiceTier, Sticky,
+    TaskSettings,
 };
 use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use crate::domain::param::ParamValue;
@@ -73,7 +74,7 @@ flag_margin = 0.03
 objective = "net_value"
 sticky = "step"
 pins = "exchangeable"
-learn_from = "call"
+learn_from = "goal"
 mode = "serve"
 serve_share = 1.0
 reward = "quality"
@@ -126,6 +127,7 @@ fn a_whole_catalogue_is_read() {
     let settings = &task.settings;
     assert_eq!((settings.tolerance, settings.exploration_floor, settings.flag_margin), (0.02, 0.0, 0.03));
     assert_eq!((settings.objective, settings.sticky), (Objective::NetValue, Sticky::Step));
+    assert!(settings.learns_from_goal && !TaskSettings::default().learns_from_goal);
     assert_eq!((settings.pins, settings.reward, settings.min_success_rate), (Pins::Exchangeable, Reward::Quality, 0.5));
     assert_eq!(settings.max_cost, Some(NanoUsd(50_000_000)));
     assert_eq!((settings.failure_cost, settings.value), (NanoUsd(10_000_000), NanoUsd(100_000_000)));
@@ -162,7 +164,7 @@ fn a_whole_catalogue_is_read() {
 fn the_least_catalogue_has_the_designs_defaults() {
     let (catalog, _) = good(&format!("{MODELS}[[task]]\nid = \"t\"\ncandidates = [\"gpt-4o-mini-2024-07-18\"]\n"));
     let task = catalog.task("t").expect("declared");
-    assert_eq!(task.settings, crate::domain::catalog::TaskSettings::default());
+    assert_eq!(task.settings, TaskSettings::default());
     assert_eq!(&*task.candidates[0].id, "openai/gpt-4o-mini", "the model's own id is the key");
     assert!(catalog.default_task().is_none());
     assert_eq!(

@@ -6,37 +6,24 @@ use std::path::PathBuf;
 
 use toml::de::DeTable;
 
-use super::report::{ConfigError, Origin, Report, nearest, quoted};
+use super::budgets::read_budgets;
+use super::listed::Origins;
+use super::report::{ConfigError, Origin, Report, Warning, nearest, quoted};
 use super::section::{Reader, Section, Value};
 use super::settings::Settings;
 use super::settings_keys::{DATA_DIR, ENV_PREFIX, KEYS, Key, NOT_YET, Shape};
+use super::shown::Sources;
+use super::workflows::read_workflows;
 
-/// Where each value came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources(BTreeMap<&'static str, Origin>);
-
-impl Sources {
-    /// Where the value of a key such as `server.listen` came from.
-    #[must_use]
-    pub fn origin(&self, path: &str) -> &Origin {
-        self.0.get(path).unwrap_or(&Origin::Default)
-    }
-}
-
-/// A setting as `config show` prints it.
-#[derive(Clone, Debug)]
-pub struct Shown<'a> {
-    /// Which setting: name, unit, meaning, default.
-    pub key: &'static Key,
-    /// Its value; empty where the default is no fixed value (see [`Key::default_in_words`]).
-    pub value: String,
-    /// Where the value comes from.
-    pub origin: &'a Origin,
-}
-
-/// Every setting with its value and where that comes from, table by table.
-pub fn shown<'a>(settings: &Settings, sources: &'a Sources) -> impl Iterator<Item = Shown<'a>> {
-    KEYS.iter().map(|key| Shown { key, value: key.value(settings), origin: sources.origin(key.path) })
+/// What all layers say together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configured {
+    /// The settings.
+    pub settings: Settings,
+    /// Where each comes from.
+    pub sources: Sources,
+    /// What is probably not meant, in file order.
+    pub warnings: Vec<Warning>,
 }
 
 /// The settings of `file` (its text and its name), environment and flags (key path and value), the later winning.
@@ -49,12 +36,12 @@ pub fn resolve(
     file: Option<(&str, &str)>,
     env: impl Iterator<Item = (String, String)>,
     flags: &[(String, String)],
-) -> Result<(Settings, Sources), Vec<ConfigError>> {
+) -> Result<Configured, Vec<ConfigError>> {
     let env: BTreeMap<String, String> = env.collect();
     let data_dir = default_data_dir(&env);
     let no_folder = data_dir.is_none();
     let settings = Settings::with_data_dir(data_dir.unwrap_or_default());
-    let mut layers = Layers { settings, sources: Sources::default(), errors: Vec::new() };
+    let mut layers = Layers { settings, sources: Sources::default(), warnings: Vec::new(), errors: Vec::new() };
     if let Some((text, name)) = file {
         layers.read_file(text, name);
     }
@@ -71,7 +58,8 @@ pub fn resolve(
         let message = "there is no data folder: neither XDG_STATE_HOME nor HOME is an absolute path".to_owned();
         layers.refuse(Origin::Default, DATA_DIR, message, Some("give --data-dir".to_owned()));
     }
-    if layers.errors.is_empty() { Ok((layers.settings, layers.sources)) } else { Err(layers.errors) }
+    let Layers { settings, sources, warnings, errors } = layers;
+    if errors.is_empty() { Ok(Configured { settings, sources, warnings }) } else { Err(errors) }
 }
 
 /// `$XDG_STATE_HOME/oddsmaker`, else `~/.local/state/oddsmaker`; a relative folder is ignored, as the XDG base
@@ -85,6 +73,7 @@ fn default_data_dir(env: &BTreeMap<String, String>) -> Option<PathBuf> {
 struct Layers {
     settings: Settings,
     sources: Sources,
+    warnings: Vec<Warning>,
     errors: Vec<ConfigError>,
 }
 
@@ -108,7 +97,7 @@ impl Layers {
             return self.refuse(origin, "", format!("unknown setting {}", quoted(name)), near);
         };
         match (key.set)(&mut self.settings, value) {
-            Ok(()) => drop(self.sources.0.insert(key.path, origin)),
+            Ok(()) => drop(self.sources.0.insert(key.path.to_owned(), origin)),
             Err(message) => self.refuse(origin, key.path, message, None),
         }
     }
@@ -117,11 +106,18 @@ impl Layers {
         let (document, syntax) = DeTable::parse_recoverable(text);
         let reader = Reader::new(name, text);
         let read = reader.root(document.get_ref(), &syntax).map(|root| self.read_root(root));
-        self.errors.extend(reader.finish(read).err().unwrap_or_default());
+        match reader.finish(read) {
+            Ok(((), warnings)) => self.warnings = warnings,
+            Err(errors) => self.errors.extend(errors),
+        }
     }
 
     fn read_root(&mut self, root: Section<'_>) {
         refuse_what_is_not_there_yet(&root, "");
+        let mut origins = Origins::default();
+        self.settings.goal_rules.workflows = read_workflows(&root, &mut origins);
+        self.settings.budgets = read_budgets(&root, &mut origins);
+        self.sources.0.extend(origins.0);
         for keys in KEYS.chunk_by(|a, b| a.section() == b.section()) {
             let name = keys[0].section();
             let Some(section) = root.get(name).and_then(|v| v.section()) else { continue };
@@ -148,7 +144,7 @@ impl Layers {
         };
         let Some(written) = written else { return };
         if value.check((key.set)(&mut self.settings, &written)).is_some() {
-            self.sources.0.insert(key.path, value.origin());
+            self.sources.0.insert(key.path.to_owned(), value.origin());
         }
     }
 }
@@ -165,6 +161,7 @@ fn refuse_what_is_not_there_yet(section: &Section<'_>, name: &str) {
 mod tests {
     use super::*;
     use crate::config::settings::LogLevel;
+    use crate::config::shown;
 
     const HOME: [(&str, &str); 1] = [("HOME", "/home/kim")];
 
@@ -175,6 +172,7 @@ mod tests {
     fn with(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<(Settings, Sources), String> {
         let file = Some((file, "oddsmaker.toml"));
         resolve(file, pairs(env).into_iter(), &pairs(flags))
+            .map(|all| (all.settings, all.sources))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     }
 
@@ -237,7 +235,7 @@ mod tests {
     #[test]
     fn every_mistake_of_a_file_is_reported_with_its_line() {
         let file = "[server]\nlisten = 7070\nmax_conections = 1\nmax_connections = -1\nrequest_timeout = \"5 s\"\n\
-                    allowed_hosts = [\"a\", 1]\n[log]\nlevel = \"loud\"\n[[budget]]\nid = \"b\"\n[sever]\n";
+                    allowed_hosts = [\"a\", 1]\n[log]\nlevel = \"loud\"\n[ledger]\nretention = \"90d\"\n[sever]\n";
         let Err(errors) = resolve(Some((file, "f")), pairs(&HOME).into_iter(), &[]) else { panic!("accepted") };
         let short: Vec<String> = errors.iter().map(|e| format!("{} {}", e.0.origin, e.0.message)).collect();
         let expected = [
@@ -247,7 +245,7 @@ mod tests {
             "f:5:19 `5 s` is not a duration such as \"90s\", \"5m\", \"1h\" or \"7d\"",
             "f:6:23 expected a string, found an integer",
             "f:8:9 `loud` is not one of error, warn, info, debug, trace",
-            "f:9:1 `budget` is not available in this version",
+            "f:10:13 `retention` is not available in this version",
             "f:11:2 unknown key `sever`",
         ];
         assert_eq!(short, expected);
@@ -257,7 +255,7 @@ mod tests {
     fn every_setting_is_shown_with_its_source() {
         let (settings, sources) = with("[log]\nlevel = \"warn\"", &HOME, &[("models.path", "m.toml")]).unwrap();
         let all: Vec<String> =
-            shown(&settings, &sources).map(|s| format!("{} = {} ({})", s.key.path, s.value, s.origin)).collect();
+            shown(&settings, &sources).map(|s| format!("{} = {} ({})", s.path, s.value, s.origin)).collect();
         assert_eq!(all.len(), KEYS.len());
         for line in [
             "server.listen = 127.0.0.1:7070 (default)",

@@ -8,8 +8,13 @@
 //! | `models`, `model_names`, `prices` | its models |
 //! | `tasks`, `candidates` | its task types |
 //! | `settings`, `settings_keys`, `setting_values`, `layers` | the daemon's settings: what they are, one table of all, and their layers: defaults, oddsmaker.toml, environment, flags |
+//! | `budgets`, `workflows`, `listed` | its budgets and workflows, and the table of their keys |
+//! | `shown` | all of them as they are printed, with their places |
 //! | `section`, `values`, `report` | what they share: typed access with places, values, errors |
 
+#[cfg(test)]
+mod budget_tests;
+mod budgets;
 mod candidates;
 mod catalogue;
 #[cfg(test)]
@@ -17,6 +22,7 @@ mod catalogue_error_tests;
 #[cfg(test)]
 mod catalogue_tests;
 mod layers;
+mod listed;
 mod model_names;
 mod models;
 mod prices;
@@ -25,12 +31,19 @@ mod section;
 mod setting_values;
 mod settings;
 mod settings_keys;
+#[cfg(test)]
+mod settings_keys_tests;
+mod shown;
 mod tasks;
 mod values;
+mod workflows;
 
+pub use budgets::BudgetsAsWritten;
 pub use catalogue::parse_catalogue;
-pub use layers::{Shown, Sources, resolve, shown};
+pub use layers::{Configured, resolve};
+pub use listed::{BUDGET_KEYS, ListedKey, WORKFLOW_KEYS};
 pub use report::{ConfigError, Excerpt, Origin, Report, Warning};
-pub use settings::{Ledger, Log, LogFormat, LogLevel, Models, Server, Settings};
+pub use settings::{Alerts, Ledger, Log, LogFormat, LogLevel, Models, Server, Settings};
 pub use settings_keys::{KEYS, Key, Shape};
+pub use shown::{Shown, Sources, shown};
 pub use values::{format_duration_ms, parse_duration_ms};

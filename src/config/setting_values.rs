@@ -62,6 +62,24 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
+/// An address alerts can be posted to. Whatever else a person might want is refused with what to do instead.
+pub(super) fn webhook_url(text: &str) -> Result<String, String> {
+    let bad = || format!("{} is not an address such as http://127.0.0.1:8080/alerts", quoted(text));
+    let address: http::Uri = text.parse().map_err(|_| bad())?;
+    let host = address.host().unwrap_or_default();
+    if address.scheme_str() == Some("https") {
+        let why = "this version has no TLS: post to a relay on this machine, such as http://127.0.0.1:8080/alerts";
+        return Err(format!("{} begins with https, and {why}", quoted(text)));
+    }
+    if address.scheme_str() != Some("http") || host.is_empty() || text.contains('#') {
+        return Err(bad());
+    }
+    if address.authority().is_some_and(|a| a.as_str().contains('@')) {
+        return Err("a password does not belong into an address: posts are signed with a secret".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// The meaning of one word of a closed list.
 pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
     let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
@@ -91,6 +109,26 @@ mod tests {
         assert_eq!(integer::<u32>("5", 1..=9), Ok(5));
         for bad in ["", "+ 5", "-1", "0", "10", "5.0", "99999999999999999999"] {
             assert!(integer::<u32>(bad, 1..=9).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_webhook_is_an_address_that_can_be_posted_to() {
+        for good in ["http://localhost:8080", "http://[::1]/a?b=c", "http://relay.internal/alerts"] {
+            assert_eq!(webhook_url(good).as_deref(), Ok(good));
+        }
+        for (bad, said) in [
+            ("https://hooks.example.org/x", "this version has no TLS"),
+            ("http://kim:secret@localhost/x", "a password does not belong into an address"),
+            ("localhost:8080", "is not an address such as"),
+            ("/alerts", "is not an address such as"),
+            ("http://", "is not an address such as"),
+            ("http://a/#b", "is not an address such as"),
+            ("ftp://a/b", "is not an address such as"),
+            ("http://a b/", "is not an address such as"),
+        ] {
+            let refused = webhook_url(bad).expect_err(bad);
+            assert!(refused.contains(said) && !refused.contains("kim:secret"), "{bad}: {refused}");
         }
     }
 

@@ -4,6 +4,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::domain::goal::GoalRules;
+
+use super::budgets::BudgetsAsWritten;
+
 /// Everything the daemon can be told apart from its catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -15,6 +19,12 @@ pub struct Settings {
     pub models: Models,
     /// What is logged, and how.
     pub log: Log,
+    /// `[goals]` and `[[workflow]]`: when idle goals end, and what goals are sold for.
+    pub goal_rules: GoalRules,
+    /// `[[budget]]`, in file order.
+    pub budgets: BudgetsAsWritten,
+    /// Where alerts of budgets are sent.
+    pub alerts: Alerts,
 }
 
 /// `[server]`
@@ -83,6 +93,19 @@ pub struct Log {
     pub level: LogLevel,
 }
 
+/// `[alerts]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alerts {
+    /// An `http://` address every alert is posted to; `None`: alerts are only listed.
+    pub webhook_url: Option<String>,
+    /// File with the secret the posts are signed with; `None`: see [`crate::webhook_secret`].
+    pub webhook_secret_file: Option<PathBuf>,
+    /// Longest time one post may take, in milliseconds.
+    pub webhook_timeout_ms: i64,
+    /// How long a post that was not taken is tried again, in milliseconds; 0: it is tried once.
+    pub webhook_retry_for_ms: i64,
+}
+
 /// Form of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -140,6 +163,20 @@ impl Settings {
             max_clock_behind_ms: 24 * 3_600_000,
         };
         let log = Log { format: LogFormat::Auto, level: LogLevel::Info };
-        Self { server, ledger, models: Models::default(), log }
+        let alerts = Alerts {
+            webhook_url: None,
+            webhook_secret_file: None,
+            webhook_timeout_ms: 10_000,
+            webhook_retry_for_ms: 86_400_000,
+        };
+        Self {
+            server,
+            ledger,
+            models: Models::default(),
+            log,
+            goal_rules: GoalRules::default(),
+            budgets: BudgetsAsWritten::default(),
+            alerts,
+        }
     }
 }

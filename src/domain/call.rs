@@ -2,6 +2,7 @@
 //! Everything counted anywhere is a pure function of this record (`contribution`), so a late or amended truth is
 //! applied by taking the old contribution away and adding the new one.
 
+use super::budget::Charge;
 use super::money::NanoUsd;
 use super::names::{LabelsId, NameId};
 use super::outcome::{CostSource, FailureReason, QualityMicro, Verdict};
@@ -76,6 +77,8 @@ pub struct CallTraits {
     pub may_teach: bool,
     /// The reward is the quality score where one comes.
     pub quality_reward: bool,
+    /// Without a verdict of its own, it has that of its goal's end.
+    pub learns_from_goal: bool,
 }
 
 /// Where a call stands.
@@ -166,6 +169,15 @@ pub struct Call {
     pub service_tier: super::catalog::ServiceTier,
     /// Money reserved for it; `None`: unknown.
     pub hold: Option<NanoUsd>,
+    /// What it is booked on, each with what was reserved there.
+    pub charges: Vec<Charge>,
+    /// It was booked on a budget that nobody had asked before it was made.
+    pub unadmitted: bool,
+    /// Its place among the calls of its goal, from 0, in the order in which they were asked for or told of; another
+    /// attempt at a decision has that decision's place.
+    pub ordinal: u32,
+    /// What the end of its goal says of it; `None`: nothing (yet).
+    pub goal_verdict: Option<bool>,
     /// Fallbacks its decision offered.
     pub fallbacks: Vec<NameId>,
     /// Calls of other models, and quality checks, reported for it as a decision.
@@ -194,6 +206,14 @@ pub struct Call {
 }
 
 impl Call {
+    /// What came of it: its own verdict, else that of its goal's end where it learns from that.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        let told = |accepted| if accepted { Verdict::Success } else { Verdict::Failure(FailureReason::UserRejected) };
+        let settled = self.settled()?;
+        settled.verdict.or(self.goal_verdict.filter(|_| self.traits.learns_from_goal).map(told))
+    }
+
     /// The outcome, when there is one.
     #[must_use]
     pub fn settled(&self) -> Option<&Settled> {
@@ -218,17 +238,18 @@ impl Call {
     pub fn reward_micro(&self) -> Option<u32> {
         let settled = self.settled()?;
         let silent = self.evaluation || self.off_policy || self.is_retry() || !self.traits.may_teach;
-        if silent || matches!(settled.verdict?, Verdict::Failure(reason) if !reason.teaches()) {
+        let verdict = self.verdict()?;
+        if silent || matches!(verdict, Verdict::Failure(reason) if !reason.teaches()) {
             return None;
         }
         let graded = settled.quality.filter(|_| self.traits.quality_reward);
-        Some(graded.map_or(if settled.verdict?.is_success() { 1_000_000 } else { 0 }, |q| q.0))
+        Some(graded.map_or(if verdict.is_success() { 1_000_000 } else { 0 }, |q| q.0))
     }
 
     /// The failure reason, when it failed.
     #[must_use]
     pub fn failure_reason(&self) -> Option<FailureReason> {
-        match self.settled()?.verdict? {
+        match self.verdict()? {
             Verdict::Failure(reason) => Some(reason),
             Verdict::Success => None,
         }

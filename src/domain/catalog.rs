@@ -271,6 +271,8 @@ pub struct TaskSettings {
     pub pins: Pins,
     /// What rewards a call.
     pub reward: Reward,
+    /// A call without a verdict of its own has that of its goal's end.
+    pub learns_from_goal: bool,
     /// Quality floor in [0, 1]; 0 is none.
     pub min_success_rate: f64,
     /// Ceiling on what one call may cost.
@@ -297,6 +299,7 @@ impl Default for TaskSettings {
             sticky: Sticky::Goal,
             pins: Pins::Selected,
             reward: Reward::Success,
+            learns_from_goal: false,
             min_success_rate: 0.0,
             max_cost: None,
             failure_cost: NanoUsd::ZERO,

@@ -106,7 +106,7 @@ impl Cell {
         if let Some(reward) = call.reward_micro().filter(|_| call.number >= self.evidence_from) {
             step(&mut self.evidence.successes_micro, u64::from(reward), add);
             step(&mut self.evidence.failures_micro, 1_000_000 - u64::from(reward), add);
-            let success = settled.verdict.is_some_and(super::outcome::Verdict::is_success);
+            let success = call.verdict().is_some_and(super::outcome::Verdict::is_success);
             step(if success { &mut self.successes } else { &mut self.failures }, 1, add);
         }
     }

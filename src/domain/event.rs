@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use super::budget::{AccountKey, Charge, Measure, OnExceed, Opened};
 use super::call::{CallNo, CallTraits, Settled};
 use super::cell::EstimateSource;
 use super::filter::Exclusion;
 use super::flag::FlagLook;
+use super::goal::GoalState;
 use super::money::NanoUsd;
 use super::names::{Labels, LabelsId, NameId, NameKind};
+use super::outcome::QualityMicro;
 use super::time::UnixMillis;
 
 /// One fact and when it was written.
@@ -112,6 +115,162 @@ pub enum Body {
     },
     /// The over-provisioning flag of a task type was looked at.
     FlagLooked(Box<FlagLook>),
+    /// An account is booked on for the first time, or its limit changed.
+    AccountOpened(Box<Opened>),
+    /// GateStep answered.
+    Gated(Box<Gated>),
+    /// A goal was announced.
+    GoalStarted(Box<GoalStarted>),
+    /// A goal was closed.
+    GoalClosed(Box<GoalClosed>),
+    /// The end of a goal was corrected.
+    GoalAmended(Box<GoalClosed>),
+    /// Nobody worked on these goals any more.
+    GoalsTimedOut {
+        /// Which.
+        goals: Vec<String>,
+    },
+    /// Money was granted to a goal.
+    BudgetGranted(Box<BudgetGranted>),
+    /// An account reached a threshold.
+    AlertRaised(Box<AlertRaised>),
+    /// Somebody saw an alert.
+    AlertAcknowledged {
+        /// Which.
+        alert: u64,
+        /// By whom.
+        by: String,
+        /// A remark; empty: none.
+        note: String,
+    },
+}
+
+/// Why a call may not be made although a model could be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// The budget's name.
+    pub budget: String,
+    /// The account.
+    pub account: AccountKey,
+    /// What the configuration says is to happen.
+    pub action: OnExceed,
+    /// A sentence an end user may be shown.
+    pub message: String,
+    /// What is counted.
+    pub measure: Measure,
+    /// The limit, with what was granted: nano-USD or a count.
+    pub limit: u64,
+    /// Booked as spent.
+    pub spent: i64,
+    /// Held, or presumed spent.
+    pub held: i64,
+    /// When the budget begins anew.
+    pub resets_at: Option<UnixMillis>,
+}
+
+/// An answer of GateStep with everything it told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gated {
+    /// The number of the call it allows.
+    pub number: CallNo,
+    /// The answer.
+    pub verdict: PolicyVerdict,
+    /// Where the call belongs; it has no candidate.
+    pub place: Place,
+    /// The goal above; empty: none.
+    pub parent_goal: String,
+    /// When the hold is presumed spent.
+    pub expires_at: UnixMillis,
+    /// Money reserved.
+    pub hold: NanoUsd,
+    /// What it is booked on.
+    pub charges: Vec<Charge>,
+    /// What is used up.
+    pub exhausted: Option<Exhausted>,
+    /// Attempts at the step before this one.
+    pub attempts: u32,
+    /// Whether the last of them succeeded, where its outcome is known.
+    pub last_success: Option<bool>,
+    /// When the first of them was made.
+    pub first_attempt_at: Option<UnixMillis>,
+    /// When the last of them was made.
+    pub last_attempt_at: Option<UnixMillis>,
+    /// The output that need not be bought again; empty: none.
+    pub output_ref: String,
+    /// One sentence.
+    pub reason: String,
+    /// Idempotency key.
+    pub key: Option<Key>,
+}
+
+/// A goal announced before its first call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoalStarted {
+    /// Which.
+    pub goal: String,
+    /// Its workflow.
+    pub workflow: NameId,
+    /// Its labels.
+    pub labels: LabelsId,
+    /// The goal above; empty: none.
+    pub parent: String,
+    /// A limit of its own; `None`: none.
+    pub limit: Option<NanoUsd>,
+    /// Idempotency key.
+    pub key: Option<Key>,
+}
+
+/// The end of a goal, or a correction of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoalClosed {
+    /// Which.
+    pub goal: String,
+    /// How it ended.
+    pub state: GoalState,
+    /// The caller's score; `None`: none (in a correction: as it was).
+    pub score: Option<QualityMicro>,
+    /// A remark, or the reason of a correction.
+    pub note: String,
+    /// By whom.
+    pub by: String,
+    /// Idempotency key.
+    pub key: Option<Key>,
+}
+
+/// Money granted to a goal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetGranted {
+    /// Which goal.
+    pub goal: String,
+    /// How much more it may spend.
+    pub extra: NanoUsd,
+    /// Who granted it.
+    pub approver: String,
+    /// Why.
+    pub reason: String,
+    /// Idempotency key.
+    pub key: Option<Key>,
+}
+
+/// A threshold reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertRaised {
+    /// Its number, rising.
+    pub alert: u64,
+    /// The account.
+    pub account: AccountKey,
+    /// The goal the account belongs to; empty: none.
+    pub goal: String,
+    /// The budget's name.
+    pub budget: String,
+    /// Instance of its scope.
+    pub instance: String,
+    /// The threshold in per cent.
+    pub threshold: u32,
+    /// Used then: nano-USD or a count.
+    pub used: i64,
+    /// The limit then.
+    pub limit: u64,
 }
 
 super::outcome::words! {
@@ -137,6 +296,20 @@ super::outcome::words! {
         RequireApproval = 3, "require_approval";
         /// Nothing may be served.
         Block = 4, "block";
+        /// Go ahead; a budget that only warns is used up.
+        AllowWithWarning = 5, "allow_with_warning";
+        /// Go ahead with the cheapest candidate that a budget still covers.
+        Downgrade = 6, "downgrade";
+        /// The step's output was bought already.
+        Reuse = 7, "reuse";
+    }
+}
+
+impl PolicyVerdict {
+    /// Whether the caller may go ahead with a call.
+    #[must_use]
+    pub fn proceeds(self) -> bool {
+        matches!(self, Self::Allow | Self::AllowWithWarning | Self::Downgrade)
     }
 }
 
@@ -242,6 +415,10 @@ pub struct Decided {
     pub service_tier: super::catalog::ServiceTier,
     /// The sentence of the rule that answered; empty where the router did.
     pub reason: String,
+    /// What it is booked on.
+    pub charges: Vec<Charge>,
+    /// What is used up, where that is why nothing, or something cheaper, is served.
+    pub exhausted: Option<Box<Exhausted>>,
     /// What was asked beyond the place; `None`: nothing.
     pub asked: Option<Box<Asked>>,
     /// Idempotency key.
@@ -274,6 +451,8 @@ pub struct OutcomeRecorded {
     pub evidence: String,
     /// Opaque reference to the output; empty: none.
     pub output_ref: String,
+    /// What it is booked on that nobody had asked before.
+    pub charges: Vec<Charge>,
     /// Idempotency key.
     pub key: Option<Key>,
 }

@@ -1,8 +1,252 @@
-//! The thread of calls that belong to one goal: which of them are retries, and which drawn model is being kept.
-//! It knows no money and no figures; those are functions of the calls themselves.
+//! A goal: the one user-visible action its calls add up to. What happened to it and what it cost are sums of its calls and
+//! facts about itself; the thread says which of the calls are retries, and which drawn model is being kept. It knows no
+//! clock and no prices.
 
-use super::call::{CallNo, Order};
-use super::names::NameId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::budget::Account;
+use super::call::{Call, CallNo, Order};
+use super::money::NanoUsd;
+use super::names::{LabelsId, NameId};
+use super::outcome::QualityMicro;
+use super::time::{HOUR_MS, UnixMillis};
+
+super::outcome::words! {
+    /// How a goal ended.
+    GoalState {
+        /// Its result was accepted.
+        Accepted = 1, "accepted";
+        /// Its result was rejected.
+        Rejected = 2, "rejected";
+        /// The user gave it up.
+        Abandoned = 3, "abandoned";
+        /// Nobody worked on it any more.
+        TimedOut = 4, "timed_out";
+        /// A tool failed it.
+        ToolError = 5, "tool_error";
+        /// A human took over.
+        Escalated = 6, "escalated";
+    }
+}
+
+/// The longest chain of goals above a goal.
+pub const ANCESTORS_MAX: usize = 8;
+
+/// Notes kept of one goal; the oldest of the middle are let go beyond it (the journal keeps all).
+pub const NOTES_MAX: usize = 200;
+
+/// Settings of goals and workflows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoalRules {
+    /// How long a goal may lie idle before it is closed as timed out, in milliseconds.
+    pub idle_timeout_ms: i64,
+    /// Workflows with settings of their own.
+    pub workflows: BTreeMap<Arc<str>, WorkflowRules>,
+}
+
+/// Settings of one workflow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkflowRules {
+    /// How long its goals may lie idle; `None`: as all.
+    pub idle_timeout_ms: Option<i64>,
+    /// What one accepted goal is sold for.
+    pub price: Option<NanoUsd>,
+}
+
+impl Default for GoalRules {
+    fn default() -> Self {
+        Self { idle_timeout_ms: 24 * HOUR_MS, workflows: BTreeMap::new() }
+    }
+}
+
+impl GoalRules {
+    /// How long a goal of that workflow may lie idle, in milliseconds.
+    #[must_use]
+    pub fn idle_timeout_ms(&self, workflow: &str) -> i64 {
+        self.workflows.get(workflow).and_then(|w| w.idle_timeout_ms).unwrap_or(self.idle_timeout_ms)
+    }
+}
+
+/// How a goal stands closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// When it was closed; amendments keep it.
+    pub at: UnixMillis,
+    /// How it ended, as is known now.
+    pub state: GoalState,
+    /// The caller's score, where one came.
+    pub score: Option<QualityMicro>,
+}
+
+/// Something that happened to a goal itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// When.
+    pub at: UnixMillis,
+    /// By whom; empty: nobody said.
+    pub by: String,
+    /// In the words of whoever did it; empty: none.
+    pub text: String,
+    /// What.
+    pub what: NoteKind,
+}
+
+/// What happened to a goal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteKind {
+    /// It was closed.
+    Closed(GoalState),
+    /// Its end was corrected.
+    Amended(GoalState),
+    /// A call was asked for after it was closed.
+    Reopened,
+    /// Money was granted.
+    Granted(NanoUsd),
+}
+
+/// Sums over calls of a goal. Every field is additive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GoalSums {
+    /// Known cost in nano-USD, quality checks included.
+    pub cost: i64,
+    /// Calls.
+    pub calls: i64,
+    /// Of them those of unknown cost.
+    pub unpriced: i64,
+    /// Of them failures.
+    pub failures: i64,
+    /// Cost of the failures in nano-USD.
+    pub failed_cost: i64,
+    /// Of them retries.
+    pub retries: i64,
+    /// Of them calls of tools.
+    pub tool_calls: i64,
+    /// Input and output tokens.
+    pub tokens: i64,
+    /// Latency in milliseconds.
+    pub latency_ms: i64,
+    /// Energy in millijoules.
+    pub energy_mj: i64,
+    /// Decisions and gates that wait for their outcome.
+    pub open: i64,
+}
+
+impl GoalSums {
+    /// What a call contributes.
+    #[must_use]
+    pub fn of(call: &Call) -> Self {
+        let mut sums = Self { open: i64::from(matches!(call.stage, super::call::Stage::Open(_))), ..Self::default() };
+        let Some(settled) = call.settled() else { return sums };
+        let wide = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let cost = settled.cost.map_or(0, |c| wide(c.0));
+        sums.cost = cost;
+        sums.tokens = settled.usage.map_or(0, |u| wide(u.input.saturating_add(u.output)));
+        sums.energy_mj = settled.energy_mj.map_or(0, wide);
+        if call.evaluation {
+            return sums;
+        }
+        let failed = call.failure_reason().is_some();
+        sums.calls = 1;
+        sums.unpriced = i64::from(settled.cost.is_none());
+        sums.failures = i64::from(failed);
+        sums.failed_cost = if failed { cost } else { 0 };
+        sums.retries = i64::from(call.is_retry());
+        sums.tool_calls = i64::from(call.candidate == NameId::NONE);
+        sums.latency_ms = settled.latency_ms.map_or(0, i64::from);
+        sums
+    }
+
+    /// Adds or takes away.
+    pub fn change(&mut self, by: &Self, add: bool) {
+        let change = |a: &mut i64, b: i64| *a = if add { a.wrapping_add(b) } else { a.wrapping_sub(b) };
+        change(&mut self.cost, by.cost);
+        change(&mut self.calls, by.calls);
+        change(&mut self.unpriced, by.unpriced);
+        change(&mut self.failures, by.failures);
+        change(&mut self.failed_cost, by.failed_cost);
+        change(&mut self.retries, by.retries);
+        change(&mut self.tool_calls, by.tool_calls);
+        change(&mut self.tokens, by.tokens);
+        change(&mut self.latency_ms, by.latency_ms);
+        change(&mut self.energy_mj, by.energy_mj);
+        change(&mut self.open, by.open);
+    }
+}
+
+/// What a step left behind that need not be bought again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepOutput {
+    /// Key of the step.
+    pub step_key: u64,
+    /// The call that left it; it counts while that call stands as a success.
+    pub call: CallNo,
+    /// Opaque reference to the output; empty: none.
+    pub output_ref: String,
+    /// Whether evidence came with it.
+    pub has_evidence: bool,
+}
+
+/// One goal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Goal {
+    /// Its calls in decision order.
+    pub thread: GoalThread,
+    /// Workflow, as first said.
+    pub workflow: NameId,
+    /// Labels, as first said.
+    pub labels: LabelsId,
+    /// The goals above it, nearest first.
+    pub ancestors: Vec<Arc<str>>,
+    /// The goals right below it, in the order they were first heard of.
+    pub children: Vec<Arc<str>>,
+    /// When it was first heard of.
+    pub opened_at: UnixMillis,
+    /// When somebody last worked on it.
+    pub last_at: UnixMillis,
+    /// How it ended; `None`: it is open.
+    pub closing: Option<Closing>,
+    /// What happened to it.
+    pub notes: Vec<Note>,
+    /// Money granted beyond its budgets.
+    pub granted: NanoUsd,
+    /// A limit of its own on what it may cost; `None`: none.
+    pub limit: Option<NanoUsd>,
+    /// Sums over its own calls.
+    pub own: GoalSums,
+    /// Sums over its calls and those of all goals below it.
+    pub whole: GoalSums,
+    /// Its accounts.
+    pub accounts: Vec<Account>,
+    /// What its steps left behind, by step: the newest of each.
+    pub outputs: Vec<StepOutput>,
+    /// Calls that were asked for or told of so far: the next one's ordinal.
+    pub calls: u32,
+    /// Some of its calls are rewarded by its end.
+    pub teaches: bool,
+    /// Summed without its workflow and labels, because the hour of its closing had too many combinations of them already.
+    pub coarse: bool,
+}
+
+impl Goal {
+    /// Adds a note; of too many, the first stays and the oldest of the others goes.
+    pub fn note(&mut self, note: Note) {
+        if self.notes.len() >= NOTES_MAX {
+            self.notes.remove(1);
+        }
+        self.notes.push(note);
+    }
+
+    /// What the step left behind, while the call that left it stands as a success.
+    #[must_use]
+    pub fn output(&self, step_key: u64) -> Option<&StepOutput> {
+        let stands = |number: CallNo| {
+            let entry = self.thread.entries.iter().rev().find(|e| e.order.number == number);
+            entry.is_some_and(|e| e.verdict == ThreadVerdict::Succeeded)
+        };
+        self.outputs.iter().find(|o| o.step_key == step_key).filter(|o| stands(o.call))
+    }
+}
 
 /// What a call's outcome says to the call after it in the same step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,11 +48,16 @@ impl NanoUsd {
     /// # Errors
     /// Not a plain decimal, too precise, or above $1,000,000.
     pub fn parse_usd(text: &str) -> Result<Self, MoneyError> {
-        let nano = parse_decimal(text, 9)?;
-        if nano > MAX_CALL_NANO_USD {
-            return Err(MoneyError::OutOfRange(text.to_owned()));
-        }
-        Ok(Self(nano))
+        Self::parse_usd_up_to(text, Self(MAX_CALL_NANO_USD))
+    }
+
+    /// As [`Self::parse_usd`], for amounts that are more than one call's: at most `max`.
+    ///
+    /// # Errors
+    /// Not a plain decimal, too precise, or above `max`.
+    pub fn parse_usd_up_to(text: &str, max: Self) -> Result<Self, MoneyError> {
+        let amount = Self(parse_decimal(text, 9)?);
+        if amount > max { Err(MoneyError::OutOfRange(text.to_owned())) } else { Ok(amount) }
     }
 
     /// The amount in dollars, for the wire and for people.
@@ -159,7 +164,7 @@ impl PicoUsd {
 }
 
 /// `n / d` rounded half to even; `d` > 0.
-fn div_half_even(n: u128, d: u128) -> u128 {
+pub(crate) fn div_half_even(n: u128, d: u128) -> u128 {
     let (q, r) = (n / d, n % d);
     match (2 * r).cmp(&d) {
         std::cmp::Ordering::Greater => q + 1,

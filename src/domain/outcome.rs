@@ -113,6 +113,8 @@ pub struct QualityMicro(pub u32);
 pub enum OutcomeOf {
     /// A decision of this daemon.
     Decision(DecisionRef),
+    /// A hold of a gate.
+    Hold(DecisionRef),
     /// A call that was routed elsewhere.
     Elsewhere {
         /// Its task type.

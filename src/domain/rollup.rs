@@ -1,18 +1,13 @@
 //! Figures by time: every call's contribution, summed per minute for a good day and per hour for ever, by task type,
 //! candidate, workflow, step, tool and labels. All sums are integers, so what is added can be taken away exactly.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::call::{Arm, Call, Selection, Stage};
 use super::names::{LabelsId, NameId};
 use super::outcome::Verdict;
-use super::time::{HOUR_MS, UnixMillis};
-
-/// How long minutes are kept: a day's window, the day before it, and the hours its edges may lie in.
-pub const MINUTES_KEPT_MS: i64 = 50 * HOUR_MS;
-
-/// Combinations of names that are told apart within one hour; calls of further ones are summed by task type and candidate.
-pub const HOUR_KEYS_MAX: usize = 10_000;
+use super::series::Additive;
+pub use super::series::{Grain, HOUR_KEYS_MAX, MINUTES_KEPT_MS, Series};
 
 /// What a sum is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,6 +135,14 @@ tally! {
     input_tokens: i64,
     /// Output tokens.
     output_tokens: i64,
+    /// Latency of production calls, in milliseconds.
+    latency_ms: i64,
+    /// Production calls of known latency.
+    timed: i64,
+    /// Energy, quality checks included, in millijoules.
+    energy_mj: i64,
+    /// Calls of known energy, quality checks included.
+    metered: i64,
     /// Production calls by [`Arm`] (index is its number).
     arms: [i64; 7],
     /// Calls the router chose, by [`Selection`] (index is its number).
@@ -174,8 +177,8 @@ impl Tally {
     pub fn of_outcome(call: &Call) -> Self {
         let mut tally = Self::default();
         let Some(settled) = call.settled() else { return tally };
-        let success = i64::from(matches!(settled.verdict, Some(Verdict::Success)) && !call.evaluation);
-        let failure = i64::from(matches!(settled.verdict, Some(Verdict::Failure(_))) && !call.evaluation);
+        let success = i64::from(matches!(call.verdict(), Some(Verdict::Success)) && !call.evaluation);
+        let failure = i64::from(matches!(call.verdict(), Some(Verdict::Failure(_))) && !call.evaluation);
         let retry = i64::from(call.is_retry());
         if let Some(cost) = settled.cost {
             let nano = i128::from(cost.0);
@@ -191,10 +194,16 @@ impl Tally {
             tally.input_tokens = usage.input as i64;
             tally.output_tokens = usage.output as i64;
         }
+        if let Some(energy_mj) = settled.energy_mj {
+            (tally.energy_mj, tally.metered) = (i64::try_from(energy_mj).unwrap_or(i64::MAX), 1);
+        }
         if call.evaluation {
             tally.evaluations = 1;
             tally.evaluation_cost = tally.cost;
             return tally;
+        }
+        if let Some(latency_ms) = settled.latency_ms {
+            (tally.latency_ms, tally.timed) = (i64::from(latency_ms), 1);
         }
         tally.calls = 1;
         tally.successes = success;
@@ -222,112 +231,30 @@ impl Tally {
     }
 }
 
-/// A grain of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Grain {
-    /// Kept for [`MINUTES_KEPT_MS`].
-    Minute,
-    /// Kept for ever.
-    Hour,
-}
-
 /// One bucket's sums.
 pub type Bucket = HashMap<RollupKey, Tally>;
 
 /// All buckets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rollups {
-    /// By start of the minute.
-    pub minutes: BTreeMap<UnixMillis, Bucket>,
-    /// By start of the hour.
-    pub hours: BTreeMap<UnixMillis, Bucket>,
-    /// Minutes before this are gone.
-    pub minutes_from: UnixMillis,
-}
+pub type Rollups = Series<RollupKey, Tally>;
 
-impl Rollups {
-    /// Moves the edge of the kept minutes up to `now`; returns the minutes dropped.
-    pub fn advance(&mut self, now: UnixMillis) -> Vec<UnixMillis> {
-        let from = now.plus_ms(-MINUTES_KEPT_MS).minute();
-        if from <= self.minutes_from {
-            return Vec::new();
-        }
-        self.minutes_from = from;
-        let kept = self.minutes.split_off(&from);
-        std::mem::replace(&mut self.minutes, kept).into_keys().collect()
+impl Additive for Tally {
+    fn add(&mut self, other: &Self) {
+        Self::add(self, other);
     }
 
-    /// Adds or takes away `tally` at `at`; reports the buckets touched to `touched`.
-    pub fn change(
-        &mut self,
-        at: UnixMillis,
-        key: RollupKey,
-        tally: &Tally,
-        add: bool,
-        mut touched: impl FnMut(Grain, UnixMillis),
-    ) {
-        if tally.is_empty() {
-            return;
-        }
-        let apply = |map: &mut BTreeMap<UnixMillis, Bucket>, start| {
-            let bucket = map.entry(start).or_default();
-            let sum = bucket.entry(key).or_default();
-            if add {
-                sum.add(tally);
-            } else {
-                sum.remove(tally);
-            }
-            // Nothing is not stored either: what is crowded must not depend on when the state was last read back.
-            if sum.is_empty() {
-                bucket.remove(&key);
-            }
-        };
-        apply(&mut self.hours, at.hour());
-        touched(Grain::Hour, at.hour());
-        if at.minute() >= self.minutes_from {
-            apply(&mut self.minutes, at.minute());
-            touched(Grain::Minute, at.minute());
-        }
+    fn remove(&mut self, other: &Self) {
+        Self::remove(self, other);
     }
 
-    /// Whether the hour of `at` has no room to tell `key` apart.
-    #[must_use]
-    pub fn is_crowded(&self, at: UnixMillis, key: &RollupKey) -> bool {
-        let hour = self.hours.get(&at.hour());
-        hour.is_some_and(|bucket| bucket.len() >= HOUR_KEYS_MAX && !bucket.contains_key(key))
-    }
-
-    /// Sums of every key over [`from`, `until`): whole hours from the hours, the ragged ends from the minutes where
-    /// they are still kept, else rounded down to the hour.
-    pub fn window(&self, from: UnixMillis, until: UnixMillis, mut visit: impl FnMut(&RollupKey, &Tally)) {
-        let mut each = |map: &BTreeMap<UnixMillis, Bucket>, from: UnixMillis, until: UnixMillis| {
-            if from < until {
-                map.range(from..until).flat_map(|(_, bucket)| bucket).for_each(|(k, t)| visit(k, t));
-            }
-        };
-        let (from, until) = (self.edge(from), self.edge(until));
-        let next_hour = |t: UnixMillis| if t.hour() == t { t } else { t.hour().plus_ms(HOUR_MS) };
-        let (first, last) = (next_hour(from), until.hour());
-        if first > last {
-            each(&self.minutes, from, until);
-        } else {
-            each(&self.minutes, from, first);
-            each(&self.hours, first, last);
-            each(&self.minutes, last, until);
-        }
-    }
-
-    /// An edge as it can be kept: to the minute while minutes reach back to its hour, else to the hour.
-    #[must_use]
-    pub fn edge(&self, at: UnixMillis) -> UnixMillis {
-        if at.hour() >= self.minutes_from { at.minute() } else { at.hour() }
+    fn is_empty(&self) -> bool {
+        Self::is_empty(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::MINUTE_MS;
+    use crate::domain::time::{HOUR_MS, MINUTE_MS, UnixMillis};
 
     fn one() -> Tally {
         Tally { calls: 1, ..Tally::default() }

@@ -4,14 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::budget::{Account, AccountKey, Booked};
 use super::call::{Call, CallNo, Stage};
 use super::cell::Cell;
-use super::event::ModelState;
+use super::context::{ContextKey, ContextSeries, ContextTally};
+use super::event::{AlertRaised, ModelState};
 use super::flag::FlagState;
-use super::goal::GoalThread;
-use super::names::{NameId, Names};
+use super::goal::{Goal, GoalSums};
+use super::goal_tally::{GoalKey, GoalSeries, GoalTally};
+use super::names::{LabelsId, NameId, Names};
 use super::rollup::{Grain, RollupKey, Rollups, Tally};
 use super::time::UnixMillis;
+use super::tool::ToolState;
 
 /// What is learned of a task type.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +37,17 @@ pub struct KeyUse {
     pub seq: u64,
 }
 
+/// An alert as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// When it was raised.
+    pub at: UnixMillis,
+    /// What it says.
+    pub raised: AlertRaised,
+    /// When, by whom and with which remark it was acknowledged.
+    pub acknowledged: Option<(UnixMillis, String, String)>,
+}
+
 /// Which parts were touched since they were last taken.
 #[derive(Clone, Debug, Default)]
 pub struct Touched {
@@ -40,6 +55,12 @@ pub struct Touched {
     pub calls: HashSet<CallNo>,
     /// Goals.
     pub goals: HashSet<Arc<str>>,
+    /// Accounts that belong to no goal.
+    pub accounts: HashSet<AccountKey>,
+    /// Tools.
+    pub tools: HashSet<NameId>,
+    /// Alerts.
+    pub alerts: HashSet<u64>,
     /// Idempotency keys.
     pub keys: Vec<u128>,
     /// Cells.
@@ -48,7 +69,11 @@ pub struct Touched {
     pub flags: HashSet<NameId>,
     /// Sums.
     pub sums: HashSet<(Grain, UnixMillis, RollupKey)>,
-    /// Minutes dropped for age.
+    /// Sums of closed goals.
+    pub goal_sums: HashSet<(Grain, UnixMillis, GoalKey)>,
+    /// Sums of contexts.
+    pub context_sums: HashSet<(Grain, UnixMillis, ContextKey)>,
+    /// Minutes dropped for age, of any kind of sum.
     pub minutes_dropped: Vec<UnixMillis>,
     /// Names, label sets or model states.
     pub tables: bool,
@@ -73,10 +98,24 @@ pub struct State {
     pub model_states: BTreeMap<(NameId, NameId), ModelState>,
     /// Sums over time.
     pub rollups: Rollups,
+    /// Sums of closed goals over time.
+    pub goal_sums: GoalSeries,
+    /// Sums of contexts over time.
+    pub context_sums: ContextSeries,
     /// Calls at hand; the others are in the store.
     pub calls: HashMap<CallNo, Call>,
     /// Goals at hand; the others are in the store.
-    pub goals: HashMap<Arc<str>, GoalThread>,
+    pub goals: HashMap<Arc<str>, Goal>,
+    /// Open goals by workflow, in the order in which somebody last worked on them.
+    pub open_goals: BTreeMap<NameId, BTreeSet<(UnixMillis, Arc<str>)>>,
+    /// Accounts at hand that belong to no goal.
+    pub accounts: HashMap<AccountKey, Account>,
+    /// Tools.
+    pub tools: HashMap<NameId, ToolState>,
+    /// Alerts by number.
+    pub alerts: BTreeMap<u64, Alert>,
+    /// Number of the last alert.
+    pub last_alert: u64,
     /// Idempotency keys at hand; the others are in the store.
     pub keys: HashMap<u128, KeyUse>,
     /// Open decisions in the order they expire.
@@ -112,15 +151,16 @@ impl State {
     /// Puts `call` in the place of `old`: every sum that `old` contributed to is taken back, every sum that `call`
     /// contributes to is added.
     pub fn replace_call(&mut self, old: Option<&Call>, mut call: Call) {
-        if let Some(old) = old {
-            self.contribute(old, false);
-        } else {
-            self.calls_total += 1;
-        }
+        // Asked before anything is taken back: a call that is told apart stays so.
         if !call.coarse {
             let key = RollupKey::of(&call);
             let times = [call.at, call.counted_at];
             call.coarse = times.iter().any(|at| self.rollups.is_crowded(*at, &key));
+        }
+        if let Some(old) = old {
+            self.contribute(old, false);
+        } else {
+            self.calls_total += 1;
         }
         self.contribute(&call, true);
         if let Some(Stage::Open(until)) = old.map(|o| o.stage) {
@@ -138,10 +178,25 @@ impl State {
     fn contribute(&mut self, call: &Call, add: bool) {
         let key = RollupKey::of(call);
         self.sum(call.at, key, &Tally::of_decision(call), add);
+        self.book(call, add);
         if call.settled().is_none() {
             return;
         }
         self.sum(call.counted_at, key, &Tally::of_outcome(call), add);
+        if let Some((key, tally)) = ContextTally::of(call) {
+            let touched = &mut self.touched;
+            self.context_sums.change(call.counted_at, key, &tally, add, |grain, start| {
+                if let Some(touched) = touched {
+                    touched.context_sums.insert((grain, start, key));
+                }
+            });
+        }
+        if call.tool != NameId::NONE {
+            self.tools.entry(call.tool).or_default().change(call, add);
+            if let Some(touched) = &mut self.touched {
+                touched.tools.insert(call.tool);
+            }
+        }
         if call.task != NameId::NONE && call.candidate != NameId::NONE {
             let cell = self.tasks.entry(call.task).or_default().cells.entry(call.candidate).or_default();
             if add {
@@ -153,6 +208,91 @@ impl State {
                 touched.cells.insert((call.task, call.candidate));
             }
         }
+    }
+
+    /// What the call adds to its goal, to the goals above it, and to the accounts it is booked on.
+    fn book(&mut self, call: &Call, add: bool) {
+        let mut chain: Vec<Arc<str>> = Vec::new();
+        if !call.goal.is_empty() {
+            let id: Arc<str> = Arc::from(call.goal.as_str());
+            chain.extend(self.goals.get(&id).map(|g| g.ancestors.clone()).unwrap_or_default());
+            let sums = GoalSums::of(call);
+            self.change_goal(&id, |goal| {
+                goal.own.change(&sums, add);
+                goal.whole.change(&sums, add);
+            });
+            for above in &chain {
+                self.change_goal(above, |goal| goal.whole.change(&sums, add));
+            }
+            chain.insert(0, id);
+        }
+        for charge in &call.charges {
+            let change = |account: &mut Account| {
+                let booked: Booked = charge.booked(call, account.opened.measure);
+                account.booked.change(&booked, add);
+            };
+            if let Some(account) = self.accounts.get_mut(&charge.account) {
+                change(account);
+                if let Some(touched) = &mut self.touched {
+                    touched.accounts.insert(charge.account);
+                }
+                continue;
+            }
+            let has = |goal: &Goal| goal.accounts.iter().any(|a| a.opened.key == charge.account);
+            if let Some(id) = chain.iter().find(|id| self.goals.get(*id).is_some_and(has)) {
+                self.change_goal(id, |goal| {
+                    goal.accounts.iter_mut().filter(|a| a.opened.key == charge.account).for_each(change);
+                });
+            }
+        }
+    }
+
+    /// Changes a goal; what it contributes to the sums of closed goals is taken back before and added after.
+    pub fn change_goal(&mut self, id: &Arc<str>, change: impl FnOnce(&mut Goal)) {
+        self.touch_goal(id);
+        let goal = self.goals.entry(id.clone()).or_default();
+        let before = GoalTally::of(goal);
+        change(goal);
+        let mut after = GoalTally::of(goal);
+        if let (Some((at, key, tally)), false) = (&after, goal.coarse)
+            && self.goal_sums.is_crowded(*at, key)
+        {
+            goal.coarse = true;
+            let key = GoalKey { workflow: NameId::OTHER, labels: LabelsId::OTHER, ..*key };
+            after = Some((*at, key, tally.clone()));
+        }
+        if before == after {
+            return;
+        }
+        for (contribution, add) in [(before, false), (after, true)] {
+            let Some((at, key, tally)) = contribution else { continue };
+            let touched = &mut self.touched;
+            self.goal_sums.change(at, key, &tally, add, |grain, start| {
+                if let Some(touched) = touched {
+                    touched.goal_sums.insert((grain, start, key));
+                }
+            });
+        }
+    }
+
+    /// Drops the minutes that are too old by the time of the last fact.
+    pub fn advance_sums(&mut self) {
+        let now = self.last_at;
+        let mut dropped = self.rollups.advance(now);
+        dropped.extend(self.goal_sums.advance(now));
+        dropped.extend(self.context_sums.advance(now));
+        if let Some(touched) = &mut self.touched {
+            dropped.sort_unstable();
+            dropped.dedup();
+            touched.minutes_dropped.extend(dropped);
+        }
+    }
+
+    /// An account, of a goal in `chain` or of none.
+    #[must_use]
+    pub fn account(&self, key: AccountKey, chain: &[Arc<str>]) -> Option<&Account> {
+        let of_goal = |id: &Arc<str>| self.goals.get(id)?.accounts.iter().find(|a| a.opened.key == key);
+        self.accounts.get(&key).or_else(|| chain.iter().find_map(of_goal))
     }
 
     fn sum(&mut self, at: UnixMillis, key: RollupKey, tally: &Tally, add: bool) {

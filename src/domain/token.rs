@@ -26,13 +26,18 @@ pub enum TokenKind {
     Decision,
     /// An outcome: `o_…`.
     Outcome,
+    /// A hold of a gate: `h_…`. Its record is always synced before the id is handed out.
+    Hold,
 }
 
 impl TokenKind {
-    fn prefix(self) -> &'static str {
+    /// What its ids begin with.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
         match self {
             Self::Decision => "d_",
             Self::Outcome => "o_",
+            Self::Hold => "h_",
         }
     }
 
@@ -66,7 +71,9 @@ impl TokenKey {
         bytes[19..23].copy_from_slice(&of.candidate.0.to_be_bytes());
         bytes[23..27].copy_from_slice(&of.step.0.to_be_bytes());
         bytes[27] = (of.traits.arm as u8) << 4 | of.traits.selection as u8;
-        bytes[28] = u8::from(of.traits.may_teach) | u8::from(of.traits.quality_reward) << 1;
+        bytes[28] = u8::from(of.traits.may_teach)
+            | u8::from(of.traits.quality_reward) << 1
+            | u8::from(of.traits.learns_from_goal) << 2;
         let mac = self.mac(kind, &bytes[..BODY]);
         bytes[BODY..].copy_from_slice(&mac);
         let mut text = String::with_capacity(2 + 52);
@@ -97,6 +104,7 @@ impl TokenKey {
                 selection: Selection::from_number(bytes[27] & 15)?,
                 may_teach: bytes[28] & 1 != 0,
                 quality_reward: bytes[28] & 2 != 0,
+                learns_from_goal: bytes[28] & 4 != 0,
             },
         })
     }
@@ -139,6 +147,7 @@ mod tests {
                 selection: Selection::Constraint,
                 may_teach: false,
                 quality_reward: true,
+                learns_from_goal: true,
             },
         }
     }
@@ -150,6 +159,8 @@ mod tests {
         assert_eq!(text.len(), 54);
         assert_eq!(key.open(TokenKind::Decision, &text), Some(reference()));
         assert_eq!(key.open(TokenKind::Outcome, &text.replace("d_", "o_")), None, "kinds do not mix");
+        assert_eq!(key.open(TokenKind::Hold, &text.replace("d_", "h_")), None, "kinds do not mix");
+        assert_eq!(key.open(TokenKind::Hold, &key.seal(TokenKind::Hold, &reference())), Some(reference()));
         assert_eq!(TokenKey::new([8; 32]).open(TokenKind::Decision, &text), None);
         for i in 2..text.len() {
             let mut bytes = text.clone().into_bytes();

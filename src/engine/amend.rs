@@ -67,7 +67,7 @@ impl Engine {
             AmendAddress::Call(call) => *call,
             AmendAddress::Step { goal, step } => {
                 let thread = hydrate::goal(&mut self.state, store, goal);
-                let found = thread.and_then(|t| t.last_of_step(step_key(step, "", "")));
+                let found = thread.and_then(|g| g.thread.last_of_step(step_key(step, "", "")));
                 found.ok_or_else(|| EngineError::not_found("outcome of that goal and step", step))?
             }
         };

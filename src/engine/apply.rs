@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::apply_goals;
 use crate::domain::call::{Arm, Call, CallNo, Stage};
 use crate::domain::event::{Body, Decided, Event, Key, NewCall, OutcomeAmended, OutcomeRecorded};
 use crate::domain::flag::FlagLook;
@@ -17,10 +18,7 @@ use crate::domain::time::UnixMillis;
 pub fn apply(state: &mut State, seq: u64, event: &Event) {
     state.applied_seq = seq;
     state.last_at = state.last_at.max(event.at);
-    let dropped = state.rollups.advance(state.last_at);
-    if let Some(touched) = &mut state.touched {
-        touched.minutes_dropped.extend(dropped);
-    }
+    state.advance_sums();
     match &event.body {
         Body::Started { epoch, .. } => state.epoch = state.epoch.max(*epoch),
         Body::Named { kind, id, text } => state.names.insert(*kind, *id, text),
@@ -39,6 +37,15 @@ pub fn apply(state: &mut State, seq: u64, event: &Event) {
             reset(state, *task, *candidate, *from, event.at);
         }
         Body::FlagLooked(look) => looked(state, look),
+        Body::AccountOpened(_)
+        | Body::Gated(_)
+        | Body::GoalStarted(_)
+        | Body::GoalClosed(_)
+        | Body::GoalAmended(_)
+        | Body::GoalsTimedOut { .. }
+        | Body::BudgetGranted(_)
+        | Body::AlertRaised(_)
+        | Body::AlertAcknowledged { .. } => apply_goals::apply(state, seq, event),
     }
     let tables = matches!(
         event.body,
@@ -56,15 +63,17 @@ pub fn apply(state: &mut State, seq: u64, event: &Event) {
 fn decide(state: &mut State, seq: u64, event: &Event, decided: &Decided) {
     use_key(state, decided.key, decided.number, seq);
     let place = &decided.place;
+    let parent = decided.asked.as_ref().map_or("", |a| &a.parent_goal);
+    apply_goals::asked(state, place, parent, event.at);
     if place.candidate == NameId::NONE {
         return;
     }
     if let (Some(step_key), None) = (decided.keep, decided.drawn_by) {
         let goal: Arc<str> = Arc::from(place.goal.as_str());
-        state.touch_goal(&goal);
         let (task, candidate, drawn_by) = (place.task, place.candidate, decided.number);
-        state.goals.entry(goal).or_default().keep(KeptDraw { task, step_key, candidate, drawn_by });
+        state.change_goal(&goal, |goal| goal.thread.keep(KeptDraw { task, step_key, candidate, drawn_by }));
     }
+    let ordinal = apply_goals::next_ordinal(state, &place.goal, decided.traits.learns_from_goal);
     let call = Call {
         number: decided.number,
         decision: decided.number,
@@ -83,6 +92,10 @@ fn decide(state: &mut State, seq: u64, event: &Event, decided: &Decided) {
         traits: decided.traits,
         service_tier: decided.service_tier,
         hold: decided.hold,
+        charges: decided.charges.clone(),
+        unadmitted: false,
+        ordinal,
+        goal_verdict: None,
         fallbacks: decided.fallbacks.iter().map(|f| f.0).collect(),
         further: Vec::new(),
         attempt: 0,
@@ -113,13 +126,32 @@ fn record(state: &mut State, seq: u64, recorded: &OutcomeRecorded) {
     if recorded.decision != recorded.call {
         let offered = state.calls.get(&recorded.decision).map_or(&[][..], |d| &d.fallbacks);
         let place = offered.iter().position(|f| *f == call.candidate).unwrap_or(offered.len());
+        let charges = state.calls.get(&recorded.decision).map(|d| d.charges.clone());
+        call.charges = charges.unwrap_or_default();
         call.attempt = (place as u64 + 1) << 32 | recorded.settled.body >> 32;
     }
     call.named_retry = recorded.retry_of.is_some();
     call.off_policy = recorded.off_policy;
     call.evaluation = recorded.evaluation;
+    apply_goals::told(state, &call, recorded);
+    if old.is_none() {
+        // Another attempt at a decision stands where that stands, in whatever order they are told.
+        let decision = state.calls.get(&recorded.decision).map(|d| d.ordinal);
+        let next = || apply_goals::next_ordinal(state, &call.goal, call.traits.learns_from_goal);
+        call.ordinal = decision.unwrap_or_else(next);
+    }
+    for charge in &recorded.charges {
+        call.unadmitted = true;
+        if !call.charges.iter().any(|c| c.account == charge.account) {
+            call.charges.push(*charge);
+        }
+    }
+    call.goal_verdict = apply_goals::verdict(state, &call.goal);
     call.counted_at = recorded.counted_at;
     call.stage = Stage::Settled(recorded.settled);
+    if let (Some(cost), false) = (recorded.settled.cost, call.tool == NameId::NONE) {
+        state.tools.entry(call.tool).or_default().cost(cost.0);
+    }
     call.recorded_seq = seq;
     settle(state, old.as_ref(), call);
     attempt(state, seq, recorded);
@@ -182,6 +214,10 @@ fn call_of(old: Option<&Call>, seq: u64, recorded: &OutcomeRecorded) -> Option<C
         traits: new.traits,
         service_tier: base.as_ref().map(|b| b.service_tier).unwrap_or_default(),
         hold: base.as_ref().and_then(|b| b.hold),
+        charges: base.as_ref().map(|b| b.charges.clone()).unwrap_or_default(),
+        unadmitted: base.as_ref().is_some_and(|b| b.unadmitted),
+        ordinal: base.as_ref().map_or(0, |b| b.ordinal),
+        goal_verdict: base.as_ref().and_then(|b| b.goal_verdict),
         coarse: base.as_ref().is_some_and(|b| b.coarse),
         further: base.as_ref().map(|b| b.further.clone()).unwrap_or_default(),
         fallbacks: base.map(|b| b.fallbacks).unwrap_or_default(),
@@ -212,14 +248,15 @@ fn settle(state: &mut State, old: Option<&Call>, mut call: Call) {
     let mut successor = None;
     if !call.goal.is_empty() {
         let goal: Arc<str> = Arc::from(call.goal.as_str());
-        state.touch_goal(&goal);
-        let thread = state.goals.entry(goal).or_default();
         let entry = ThreadEntry { order: call.order(), step_key: call.step_key, verdict: says(&call) };
-        successor = thread.set(entry);
-        call.follows_failure = thread.follows_failure(call.order(), call.step_key);
-        if failed {
-            thread.release(call.task, call.candidate);
-        }
+        state.change_goal(&goal, |goal| {
+            let thread = &mut goal.thread;
+            successor = thread.set(entry);
+            call.follows_failure = thread.follows_failure(call.order(), call.step_key);
+            if failed {
+                thread.release(call.task, call.candidate);
+            }
+        });
     }
     state.replace_call(old, call);
     if let Some(next) = successor.and_then(|n| state.calls.get(&n)).cloned() {
@@ -229,8 +266,8 @@ fn settle(state: &mut State, old: Option<&Call>, mut call: Call) {
 
 /// Whether a later call of a step is a retry depends on the one before it, whenever the truth of that arrives.
 fn restand(state: &mut State, call: &Call) {
-    let Some(thread) = state.goals.get(call.goal.as_str()) else { return };
-    let follows_failure = thread.follows_failure(call.order(), call.step_key);
+    let Some(goal) = state.goals.get(call.goal.as_str()) else { return };
+    let follows_failure = goal.thread.follows_failure(call.order(), call.step_key);
     if follows_failure != call.follows_failure {
         state.replace_call(Some(call), Call { follows_failure, ..call.clone() });
     }
@@ -295,7 +332,7 @@ fn looked(state: &mut State, look: &FlagLook) {
     }
 }
 
-fn use_key(state: &mut State, key: Option<Key>, call: CallNo, seq: u64) {
+pub(super) fn use_key(state: &mut State, key: Option<Key>, call: CallNo, seq: u64) {
     if let Some(key) = key {
         state.keys.insert(key.hash, KeyUse { body: key.body, call, seq });
         if let Some(touched) = &mut state.touched {

@@ -1,23 +1,26 @@
 //! One decision, in order: rules → draws for every candidate → filters → choice among the eligible → fallbacks.
 //! Cost decides who may play, never who is better. Nothing is changed here: the answer is an event to be applied.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rand::RngExt as _;
 
 use super::Engine;
+use super::admission::{Admission, Line, Need};
 use super::error::{EngineError, FieldViolation};
 use super::naming::Naming;
 use super::seat::{Limits, Seat};
-use crate::domain::call::{Arm, CallTraits, Selection};
+use crate::domain::budget::{OnExceed, Site};
+use crate::domain::call::{Arm, CallTraits, Order, Selection};
 use crate::domain::catalog::{Objective, Pins, Reward, Rule as TaskRule, RuleVerdict, Sticky, Task, TaskSettings};
 use crate::domain::cell::EstimateSource;
 use crate::domain::choose::{Contender, Rule, choose, rank};
 use crate::domain::draw::{decision_rng, draw_beta};
 use crate::domain::event::{Body, Competitor, Decided, Event, PolicyVerdict};
 use crate::domain::filter::Exclusion;
-use crate::domain::goal::KeptDraw;
-use crate::domain::names::NameId;
+use crate::domain::goal::{ANCESTORS_MAX, KeptDraw};
+use crate::domain::names::{Labels, NameId, NameKind};
 use crate::domain::request::PolicyRequest;
 use crate::domain::time::UnixMillis;
 
@@ -45,8 +48,10 @@ pub struct PolicyAnswer {
     pub exploration_floor: f64,
     /// The task type is not declared in the catalogue.
     pub undeclared: bool,
-    /// It must be on disk before it is answered: it has a key, or introduced a name.
+    /// It must be on disk before it is answered: it has a key or a hold, or introduced a name.
     pub must_sync: bool,
+    /// The accounts it is booked on, as they stood before.
+    pub lines: Vec<Line>,
 }
 
 /// One candidate as it stood in a decision.
@@ -71,6 +76,8 @@ struct Choice {
     seat: Option<usize>,
     selection: Selection,
     kept: Option<KeptDraw>,
+    /// The budget that the router's own choice did not fit, where another took its place (or none could).
+    downgraded_by: Option<usize>,
 }
 
 impl Engine {
@@ -85,7 +92,19 @@ impl Engine {
         let limits = Limits::new(self.catalog(), request, &table.task.settings)?;
         let number = self.next_call;
         let settings = &table.task.settings;
-        let mut decided = self.blank(request, table.id, &mut naming, now, settings);
+        self.check_parent(&request.goal_id, &request.asked.parent_goal)?;
+        let labels = self.labels_of(&request.goal_id, &request.asked.parent_goal, &request.labels);
+        let mut decided = self.blank(request, &labels, table.id, &mut naming, now, settings);
+        let site = Site {
+            task: &request.task_type,
+            workflow: self.workflow_of(&request.goal_id, &request.workflow),
+            step: if request.step.is_empty() { &request.task_type } else { &request.step },
+            tool: "",
+            labels: &labels,
+            goal: &request.goal_id,
+        };
+        let admission = self.admission(&site, &request.asked.parent_goal, now);
+        let is_retry = self.will_retry(&request.goal_id, decided.place.step_key);
         let rule = objective(settings);
         let (mut seats, mut served, mut fallbacks) = (Vec::new(), None, Vec::new());
         if let Some(found) = matching_rule(request, settings) {
@@ -96,13 +115,20 @@ impl Engine {
             decided.reason.clone_from(&found.reason);
         } else {
             let mut rng = decision_rng(self.root_seed, number.0);
-            seats =
-                table.rows.iter().map(|row| Seat::new(row, &limits, now, draw_beta(&mut rng, row.posterior))).collect();
+            seats = table
+                .rows
+                .iter()
+                .map(|row| Seat::new(row, &limits, &admission, is_retry, now, draw_beta(&mut rng, row.posterior)))
+                .collect();
             let pinned = limits.is_pin(&seats);
-            let choice = self.pick(request, &decided, &seats, settings, rule, rng.random(), rng.random());
-            fallbacks = self.fill(request, &mut decided, &seats, settings, rule, &choice, pinned);
+            let choice = self.pick(request, &decided, &seats, &admission, settings, rule, rng.random(), rng.random());
+            let choice = downgraded(&admission, &seats, choice);
+            fallbacks = self.fill(request, &mut decided, &seats, &admission, settings, rule, &choice, pinned);
             served = choice.seat;
-            decided.hold = limits.reserved(decided.hold);
+            book(&mut decided, &admission, &seats, &choice, &fallbacks);
+            if decided.charges.is_empty() {
+                decided.hold = limits.reserved(decided.hold);
+            }
             decided.max_output_tokens = served.map(|i| &seats[i]).and_then(|seat| limits.max_output_tokens(seat, now));
         }
         let answer = PolicyAnswer {
@@ -114,12 +140,64 @@ impl Engine {
             rule,
             exploration_floor: settings.exploration_floor,
             undeclared: !table.declared,
-            must_sync: !naming.events.is_empty() || request.key.is_some(),
+            must_sync: !naming.events.is_empty() || request.key.is_some() || !decided.charges.is_empty(),
+            lines: admission.lines.clone(),
             decided,
         };
         drop(seats);
         self.keep_table(&request.task_type, table);
+        if !answer.decided.charges.is_empty() {
+            naming.events.extend(admission.openings());
+        }
         Ok(self.finish(answer, naming, request.dry_run, now))
+    }
+
+    /// The workflow of a call: its own, else its goal's.
+    pub(super) fn workflow_of<'a>(&'a self, goal: &str, own: &'a str) -> &'a str {
+        let of_goal = self.state.goals.get(goal).filter(|_| own.is_empty());
+        of_goal.map_or(own, |g| self.state.names.text(NameKind::Workflow, g.workflow))
+    }
+
+    /// The labels of a call: its own, completed by its goal's (or, before its first call, by those of the goal above).
+    pub(super) fn labels_of<'a>(&self, goal: &str, parent: &str, own: &'a Labels) -> Cow<'a, Labels> {
+        let known = self.state.goals.get(goal).or_else(|| self.state.goals.get(parent));
+        let Some(inherited) = known.and_then(|g| self.state.names.labels(g.labels)) else { return Cow::Borrowed(own) };
+        let mut all = inherited.as_ref().clone();
+        all.extend(own.iter().map(|(k, v)| (k.clone(), v.clone())));
+        Cow::Owned(all)
+    }
+
+    /// Whether the next call of a step follows a failed one.
+    pub(super) fn will_retry(&self, goal: &str, step_key: u64) -> bool {
+        let last = Order { at: UnixMillis(i64::MAX), ..Order::default() };
+        self.state.goals.get(goal).is_some_and(|g| g.thread.follows_failure(last, step_key))
+    }
+
+    /// Whether a goal may stand below `parent`.
+    ///
+    /// # Errors
+    /// No goal is named, it would stand below itself, too deep, or below another than before.
+    pub(super) fn check_parent(&self, goal: &str, parent: &str) -> Result<(), EngineError> {
+        if parent.is_empty() {
+            return Ok(());
+        }
+        let refuse = |say: &str| Err(EngineError::field("parent_goal_id", say));
+        if goal.is_empty() {
+            return refuse("needs `goal_id`: only a goal has a goal above it");
+        }
+        let above = self.state.goals.get(parent).map_or(&[][..], |g| &g.ancestors);
+        if goal == parent || above.iter().any(|a| **a == *goal) {
+            return refuse("would put the goal below itself");
+        }
+        if above.len() >= ANCESTORS_MAX {
+            return refuse("is too deep: at most 8 goals stand above a goal");
+        }
+        let known = self.state.goals.get(goal);
+        match known.map(|g| g.ancestors.first()) {
+            Some(Some(first)) if **first != *parent => refuse("is not the goal it began below"),
+            Some(None) => refuse("comes too late: the goal began without a goal above it"),
+            _ => Ok(()),
+        }
     }
 
     fn finish(&mut self, mut answer: PolicyAnswer, naming: Naming, dry_run: bool, now: UnixMillis) -> PolicyAnswer {
@@ -136,6 +214,7 @@ impl Engine {
     fn blank(
         &self,
         request: &PolicyRequest,
+        labels: &Labels,
         task: NameId,
         naming: &mut Naming,
         now: UnixMillis,
@@ -144,12 +223,19 @@ impl Engine {
         Decided {
             number: self.next_call,
             verdict: PolicyVerdict::Block,
-            place: naming.place(&self.state.names, task, request),
+            place: naming.place(
+                &self.state.names,
+                task,
+                request,
+                self.workflow_of(&request.goal_id, &request.workflow),
+                labels,
+            ),
             traits: CallTraits {
                 arm: Arm::Router,
                 selection: Selection::Draw,
                 may_teach: true,
                 quality_reward: settings.reward == Reward::Quality,
+                learns_from_goal: settings.learns_from_goal,
             },
             irreversible: request.irreversible,
             expires_at: now.plus_ms(settings.decision_ttl_ms),
@@ -165,6 +251,8 @@ impl Engine {
             catalog: self.state.catalog_versions.len() as u32,
             service_tier: request.estimate.service_tier,
             reason: String::new(),
+            charges: Vec::new(),
+            exhausted: None,
             asked: (request.asked != Default::default()).then(|| Box::new(request.asked.clone())),
             key: request.key,
         }
@@ -176,13 +264,14 @@ impl Engine {
         request: &PolicyRequest,
         decided: &Decided,
         seats: &[Seat<'_>],
+        admission: &Admission,
         settings: &TaskSettings,
         rule: Rule,
         coin: f64,
         lot: f64,
     ) -> Choice {
         let eligible: Vec<Contender> = contenders(seats);
-        let choice = |seat, selection, kept| Choice { seat, selection, kept };
+        let choice = |seat, selection, kept| Choice { seat, selection, kept, downgraded_by: None };
         if eligible.len() <= 1 {
             let quality = seats.iter().any(|s| s.exclusion == Some(Exclusion::QualityFloor));
             let selection = match (seats.len() > 1, quality) {
@@ -201,6 +290,7 @@ impl Engine {
         }
         if let Some(kept) = self.kept(decided, settings)
             && let Some(seat) = seats.iter().position(|s| s.row.id == kept.candidate && s.exclusion.is_none())
+            && seats[seat].fits(admission)
         {
             return choice(Some(seat), Selection::Sticky, Some(kept));
         }
@@ -214,7 +304,7 @@ impl Engine {
     /// The draw this goal keeps for the task type (or step), if any.
     fn kept(&self, decided: &Decided, settings: &TaskSettings) -> Option<KeptDraw> {
         let step_key = sticky_key(decided, settings)?;
-        self.state.goals.get(decided.place.goal.as_str())?.kept(decided.place.task, step_key).copied()
+        self.state.goals.get(decided.place.goal.as_str())?.thread.kept(decided.place.task, step_key).copied()
     }
 
     #[expect(clippy::too_many_arguments, reason = "writes down everything that led to the decision")]
@@ -223,6 +313,7 @@ impl Engine {
         request: &PolicyRequest,
         decided: &mut Decided,
         seats: &[Seat<'_>],
+        admission: &Admission,
         settings: &TaskSettings,
         rule: Rule,
         choice: &Choice,
@@ -242,7 +333,7 @@ impl Engine {
         decided.hold = chosen.hold;
         decided.competitors = competitors(seats);
         let allowed = request.fallback_allowed;
-        let fallbacks = if allowed { add_fallbacks(decided, seats, rule, choice) } else { Vec::new() };
+        let fallbacks = if allowed { add_fallbacks(decided, seats, admission, rule, choice) } else { Vec::new() };
         let steers = !pinned && !request.irreversible;
         decided.drawn_by = choice.kept.map(|k| k.drawn_by);
         decided.keep = if steers { sticky_key(decided, settings) } else { None };
@@ -251,8 +342,15 @@ impl Engine {
 }
 
 /// Adds the ranked fallbacks, which the hold has to cover too; returns their seats.
-fn add_fallbacks(decided: &mut Decided, seats: &[Seat<'_>], rule: Rule, choice: &Choice) -> Vec<usize> {
-    let mut rest: Vec<Contender> = contenders(seats).into_iter().filter(|c| Some(c.index) != choice.seat).collect();
+fn add_fallbacks(
+    decided: &mut Decided,
+    seats: &[Seat<'_>],
+    admission: &Admission,
+    rule: Rule,
+    choice: &Choice,
+) -> Vec<usize> {
+    let fits = |c: &Contender| Some(c.index) != choice.seat && seats[c.index].fits(admission);
+    let mut rest: Vec<Contender> = contenders(seats).into_iter().filter(fits).collect();
     rank(&mut rest, rule);
     rest.truncate(FALLBACKS_MAX);
     for contender in &rest {
@@ -261,6 +359,48 @@ fn add_fallbacks(decided: &mut Decided, seats: &[Seat<'_>], rule: Rule, choice: 
         decided.hold = decided.hold.zip(seat.hold).map(|(a, b)| a.max(b));
     }
     rest.iter().map(|c| c.index).collect()
+}
+
+/// The choice, or the cheapest candidate that fits where a budget asks for that and the choice does not.
+fn downgraded(admission: &Admission, seats: &[Seat<'_>], choice: Choice) -> Choice {
+    let over = choice.seat.and_then(|seat| seats[seat].over);
+    let Some(line) = over.filter(|line| admission.lines[*line].on_exceed == OnExceed::Downgrade) else { return choice };
+    let fitting = contenders(seats).into_iter().filter(|c| seats[c.index].fits(admission));
+    let cheapest = fitting.min_by_key(|c| (c.expected_cost_nano.is_none(), c.expected_cost_nano, c.index));
+    let seat = cheapest.map(|c| c.index);
+    Choice { seat, selection: Selection::Constraint, kept: None, downgraded_by: Some(line) }
+}
+
+/// Holds what the call may use against every account it concerns, or says which of them is used up.
+fn book(decided: &mut Decided, admission: &Admission, seats: &[Seat<'_>], choice: &Choice, fallbacks: &[usize]) {
+    let say = |line: usize| Some(Box::new(Admission::exhausted(&admission.lines[line])));
+    let Some(seat) = choice.seat else {
+        let over = seats.iter().filter(|s| s.exclusion.is_none_or(|why| why == Exclusion::OverBudget));
+        let nearest = over.filter(|s| s.over.is_some()).min_by_key(|s| s.hold);
+        if let Some(line) = choice.downgraded_by.or(nearest.and_then(|s| s.over)) {
+            decided.exhausted = say(line);
+            if admission.lines[line].on_exceed == OnExceed::RequireApproval {
+                decided.verdict = PolicyVerdict::RequireApproval;
+            }
+        }
+        return;
+    };
+    if admission.lines.is_empty() {
+        return;
+    }
+    let mut need: Need = seats[seat].need;
+    for fallback in fallbacks.iter().map(|f| seats[*f].need) {
+        need.cost = need.cost.max(fallback.cost);
+        need.tokens = need.tokens.max(fallback.tokens);
+    }
+    decided.hold = need.cost;
+    decided.charges = admission.charges(&need);
+    let over = choice.downgraded_by.or(seats[seat].over);
+    if let Some(line) = over {
+        decided.exhausted = say(line);
+        let is_downgrade = choice.downgraded_by.is_some();
+        decided.verdict = if is_downgrade { PolicyVerdict::Downgrade } else { PolicyVerdict::AllowWithWarning };
+    }
 }
 
 fn sticky_key(decided: &Decided, settings: &TaskSettings) -> Option<u64> {

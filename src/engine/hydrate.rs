@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use crate::domain::budget::{Account, AccountKey, Charge};
 use crate::domain::call::{Call, CallNo, Order};
 use crate::domain::event::{Body, Event};
-use crate::domain::goal::GoalThread;
+use crate::domain::goal::Goal;
 use crate::domain::state::{KeyUse, State};
 
 /// Where records live that are not at hand. Answers are as of the last write of the adapter; a record at hand is
@@ -14,7 +15,9 @@ pub trait ColdStore {
     /// A call.
     fn call(&self, number: CallNo) -> Option<Call>;
     /// A goal.
-    fn goal(&self, id: &str) -> Option<GoalThread>;
+    fn goal(&self, id: &str) -> Option<Goal>;
+    /// An account that belongs to no goal.
+    fn account(&self, key: AccountKey) -> Option<Account>;
     /// What an idempotency key was used for.
     fn key(&self, hash: u128) -> Option<KeyUse>;
 }
@@ -27,7 +30,10 @@ impl ColdStore for NoStore {
     fn call(&self, _: CallNo) -> Option<Call> {
         None
     }
-    fn goal(&self, _: &str) -> Option<GoalThread> {
+    fn goal(&self, _: &str) -> Option<Goal> {
+        None
+    }
+    fn account(&self, _: AccountKey) -> Option<Account> {
         None
     }
     fn key(&self, _: u128) -> Option<KeyUse> {
@@ -46,7 +52,7 @@ pub fn call<'a>(state: &'a mut State, store: &dyn ColdStore, number: CallNo) -> 
 }
 
 /// The goal of that id, brought to hand.
-pub fn goal<'a>(state: &'a mut State, store: &dyn ColdStore, id: &str) -> Option<&'a GoalThread> {
+pub fn goal<'a>(state: &'a mut State, store: &dyn ColdStore, id: &str) -> Option<&'a Goal> {
     if !state.goals.contains_key(id)
         && let Some(found) = store.goal(id)
     {
@@ -65,17 +71,44 @@ pub fn key(state: &mut State, store: &dyn ColdStore, hash: u128) -> Option<KeyUs
     Some(found)
 }
 
+/// An account that belongs to no goal, brought to hand.
+pub fn account(state: &mut State, store: &dyn ColdStore, key: AccountKey) {
+    if !state.accounts.contains_key(&key)
+        && let Some(found) = store.account(key)
+    {
+        state.accounts.insert(key, found);
+    }
+}
+
+/// A goal and the goals above it, brought to hand.
+pub fn chain(state: &mut State, store: &dyn ColdStore, id: &str) {
+    if id.is_empty() {
+        return;
+    }
+    let above = goal(state, store, id).map(|g| g.ancestors.clone());
+    for id in above.unwrap_or_default() {
+        goal(state, store, &id);
+    }
+}
+
 /// Brings to hand every record that applying `event` reads or changes.
 pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
     match &event.body {
-        Body::Decided(decided) if decided.keep.is_some() => {
-            goal(state, store, &decided.place.goal);
+        Body::Decided(decided) => {
+            let parent = decided.asked.as_ref().map_or("", |a| &a.parent_goal);
+            goals(state, store, &decided.place.goal, parent);
+            accounts(state, store, &decided.charges);
+        }
+        Body::Gated(gated) => {
+            goals(state, store, &gated.place.goal, &gated.parent_goal);
+            accounts(state, store, &gated.charges);
         }
         Body::OutcomeRecorded(recorded) => {
-            call(state, store, recorded.call);
-            let further = call(state, store, recorded.decision).map(|d| d.further.clone());
+            booked(state, store, recorded.call);
+            accounts(state, store, &recorded.charges);
+            let further = booked(state, store, recorded.decision).map(|d| d.further.clone());
             for number in further.unwrap_or_default() {
-                call(state, store, number);
+                booked(state, store, number);
             }
             match &recorded.place {
                 Some(new) => {
@@ -89,19 +122,53 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
             }
         }
         Body::OutcomeAmended(amended) => {
-            call(state, store, amended.call);
+            booked(state, store, amended.call);
             step_of(state, store, amended.call);
         }
         Body::DecisionVoided { call: number, .. } => {
-            call(state, store, *number);
+            booked(state, store, *number);
         }
         Body::DecisionsExpired { calls } => {
             for number in calls {
-                call(state, store, *number);
+                booked(state, store, *number);
             }
         }
+        Body::GoalStarted(started) => goals(state, store, &started.goal, &started.parent),
+        Body::GoalClosed(closed) | Body::GoalAmended(closed) => goals(state, store, &closed.goal, ""),
+        Body::GoalsTimedOut { goals: of } => of.iter().for_each(|goal| goals(state, store, goal, "")),
+        Body::BudgetGranted(granted) => goals(state, store, &granted.goal, ""),
+        Body::AccountOpened(opened) if opened.goal.is_empty() => account(state, store, opened.key),
+        Body::AccountOpened(opened) => goals(state, store, &opened.goal, ""),
+        Body::AlertRaised(raised) if raised.goal.is_empty() => account(state, store, raised.account),
+        Body::AlertRaised(raised) => goals(state, store, &raised.goal, ""),
         _ => {}
     }
+}
+
+/// A goal, those above it, the one that is to be above it, and, where its end rewards them, its calls.
+fn goals(state: &mut State, store: &dyn ColdStore, id: &str, parent: &str) {
+    chain(state, store, id);
+    chain(state, store, parent);
+    let teaching = state.goals.get(id).filter(|g| g.teaches);
+    let calls: Vec<CallNo> = teaching.map_or(vec![], |g| g.thread.entries.iter().map(|e| e.order.number).collect());
+    for number in calls {
+        booked(state, store, number);
+    }
+}
+
+fn accounts(state: &mut State, store: &dyn ColdStore, charges: &[Charge]) {
+    for charge in charges {
+        account(state, store, charge.account);
+    }
+}
+
+/// A call with everything it is booked on.
+fn booked<'a>(state: &'a mut State, store: &dyn ColdStore, number: CallNo) -> Option<&'a Call> {
+    let found = call(state, store, number)?;
+    let (goal, charges) = (found.goal.clone(), found.charges.clone());
+    chain(state, store, &goal);
+    accounts(state, store, &charges);
+    state.calls.get(&number)
 }
 
 /// The goal of a call at hand, and the call after it in its step.
@@ -113,11 +180,9 @@ fn step_of(state: &mut State, store: &dyn ColdStore, number: CallNo) {
 
 /// A goal, and the call after `order` in one of its steps.
 fn step(state: &mut State, store: &dyn ColdStore, id: &str, order: Order, step_key: u64) {
-    if id.is_empty() {
-        return;
-    }
-    let next = goal(state, store, id).and_then(|thread| thread.successor(order, step_key));
+    chain(state, store, id);
+    let next = state.goals.get(id).and_then(|goal| goal.thread.successor(order, step_key));
     if let Some(next) = next {
-        call(state, store, next);
+        booked(state, store, next);
     }
 }

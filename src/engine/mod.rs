@@ -2,10 +2,14 @@
 //! (`decide`, `record`, `amend` …); the caller writes them to its journal and folds them in (`apply`). Daemon,
 //! simulation and replay drive this same code with their own clock, seed and journal.
 
+mod admission;
 mod amend;
 mod apply;
+mod apply_goals;
 mod decide;
 mod error;
+mod gate;
+mod goals;
 pub mod hydrate;
 mod naming;
 mod record;
@@ -13,20 +17,29 @@ mod seat;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod tests_goals;
+#[cfg(test)]
+mod tests_races;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use admission::{GOAL_LIMIT, Line};
 pub use amend::{AmendAddress, Amendment};
 pub use apply::apply;
 pub use decide::{PolicyAnswer, SeatView};
 pub use error::{EngineError, FieldViolation};
+pub use gate::{GateAnswer, gate_traits};
+pub use goals::GoalAct;
 pub use record::{Recorded, posterior_of};
 
+use crate::domain::budget::Budgets;
 use crate::domain::call::CallNo;
 use crate::domain::catalog::{Catalog, Task};
 use crate::domain::event::{Body, Event, ModelState};
 use crate::domain::flag::{self, FlagLook};
+use crate::domain::goal::GoalRules;
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::state::State;
 use crate::domain::time::UnixMillis;
@@ -42,6 +55,8 @@ pub struct Engine {
     /// The folded state.
     pub state: State,
     catalog: Arc<Catalog>,
+    budgets: Arc<Budgets>,
+    goal_rules: Arc<GoalRules>,
     tables: HashMap<String, Option<TaskTable>>,
     root_seed: u64,
     next_call: CallNo,
@@ -52,7 +67,15 @@ impl Engine {
     #[must_use]
     pub fn new(state: State, catalog: Arc<Catalog>, root_seed: u64) -> Self {
         let next_call = CallNo::first_of_epoch(state.epoch);
-        Self { state, catalog, tables: HashMap::new(), root_seed, next_call }
+        Self {
+            state,
+            catalog,
+            budgets: Arc::default(),
+            goal_rules: Arc::default(),
+            tables: HashMap::new(),
+            root_seed,
+            next_call,
+        }
     }
 
     /// The catalogue in force.
@@ -118,6 +141,23 @@ impl Engine {
     pub fn use_catalog(&mut self, catalog: Arc<Catalog>) {
         self.catalog = catalog;
         self.tables.clear();
+    }
+
+    /// Keeps these budgets and rules of goals from now on. Accounts stay: they are of a budget's name.
+    pub fn use_budgets(&mut self, budgets: Arc<Budgets>, goal_rules: Arc<GoalRules>) {
+        (self.budgets, self.goal_rules) = (budgets, goal_rules);
+    }
+
+    /// The budgets in force.
+    #[must_use]
+    pub fn budgets(&self) -> &Arc<Budgets> {
+        &self.budgets
+    }
+
+    /// The rules of goals in force.
+    #[must_use]
+    pub fn goal_rules(&self) -> &Arc<GoalRules> {
+        &self.goal_rules
     }
 
     /// The settings of a task type: its own, or those of the default one.

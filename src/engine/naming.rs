@@ -64,12 +64,19 @@ impl Naming {
     }
 
     /// Where a decision belongs; the candidate is filled in later.
-    pub(super) fn place(&mut self, names: &Names, task: NameId, request: &PolicyRequest) -> Place {
+    pub(super) fn place(
+        &mut self,
+        names: &Names,
+        task: NameId,
+        request: &PolicyRequest,
+        workflow: &str,
+        labels: &Labels,
+    ) -> Place {
         let mut place = Place {
             task,
-            workflow: self.name(names, NameKind::Workflow, &request.workflow),
+            workflow: self.name(names, NameKind::Workflow, workflow),
             step: self.name(names, NameKind::Step, &request.step),
-            labels: self.labels(names, &request.labels),
+            labels: self.labels(names, labels),
             goal: request.goal_id.clone(),
             step_key: step_key(&request.step, &request.task_type, ""),
             ..Place::default()

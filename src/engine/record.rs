@@ -5,6 +5,7 @@ use super::error::EngineError;
 use super::hydrate::{self, ColdStore};
 use super::naming::{Naming, step_key};
 use crate::domain::beta::Beta;
+use crate::domain::budget::{Charge, Site};
 use crate::domain::call::{Arm, Call, CallNo, CallTraits, Selection, Settled, Stage};
 use crate::domain::catalog::{Pins, Reward, ServiceTier};
 use crate::domain::event::{Body, Event, Key, NewCall, OutcomeRecorded, Place};
@@ -73,8 +74,11 @@ impl Engine {
         {
             return Err(EngineError::not_found("call", "retry_of"));
         }
+        hydrate::chain(&mut self.state, store, &report.goal_id);
         match &report.of {
-            OutcomeOf::Decision(decision) => self.of_decision(store, report, decision, counted_at, now),
+            OutcomeOf::Decision(decision) | OutcomeOf::Hold(decision) => {
+                self.of_decision(store, report, decision, counted_at, now)
+            }
             OutcomeOf::Elsewhere { task, model } => self.of_elsewhere(report, task, model, counted_at, now),
         }
     }
@@ -102,12 +106,15 @@ impl Engine {
         counted_at: UnixMillis,
         now: UnixMillis,
     ) -> Result<Recorded, EngineError> {
-        if decision.candidate == NameId::NONE {
+        let known = hydrate::call(&mut self.state, store, decision.number).cloned();
+        if decision.candidate == NameId::NONE && known.is_none() {
             let say = "this decision served no model, so no outcome can follow from it; report a call made all the same \
                        with its task_type and model";
             return Err(EngineError::Precondition(say.to_owned()));
         }
-        let known = hydrate::call(&mut self.state, store, decision.number).cloned();
+        if let Some(call) = &known {
+            hydrate::chain(&mut self.state, store, &call.goal);
+        }
         let is_lost = known.is_none();
         let base = known.unwrap_or_else(|| lost(decision));
         let mut naming = Naming::default();
@@ -130,6 +137,10 @@ impl Engine {
         if let (true, true, Some(new)) = (apart, is_lost, place.as_mut()) {
             new.lost = Some(base.candidate);
         }
+        let charges = match &place {
+            Some(_) => self.unadmitted(report, &base, now, &mut naming),
+            None => Vec::new(),
+        };
         let model = served.map_or(base.candidate, |s| s.0);
         let tier = report.service_tier.unwrap_or(base.service_tier);
         let settled = self.settled(report, &self.model_of(model, report), base.hold, tier, counted_at)?;
@@ -145,6 +156,7 @@ impl Engine {
             settled,
             evidence: report.evidence.clone(),
             output_ref: report.output_ref.clone(),
+            charges,
             key,
         };
         Ok(self.recorded(recorded, naming, now))
@@ -282,14 +294,26 @@ impl Engine {
             selection: Selection::Constraint,
             may_teach: exchangeable && offered.is_some(),
             quality_reward: settings.as_ref().is_some_and(|t| t.settings.reward == Reward::Quality),
+            learns_from_goal: settings.as_ref().is_some_and(|t| t.settings.learns_from_goal),
         };
+        let labels = self.labels_of(&report.goal_id, "", &report.labels);
+        let workflow = self.workflow_of(&report.goal_id, &report.workflow);
+        let site = Site {
+            task,
+            workflow,
+            step: [&*report.step, task, &report.tool].into_iter().find(|n| !n.is_empty()).unwrap_or(""),
+            tool: &report.tool,
+            labels: &labels,
+            goal: &report.goal_id,
+        };
+        let charges = self.book_late(&site, &[], now, &mut naming);
         let mut place = Place {
             task: naming.name(names, NameKind::Task, task),
             candidate: naming.reported_model(names, candidate),
-            workflow: naming.name(names, NameKind::Workflow, &report.workflow),
+            workflow: naming.name(names, NameKind::Workflow, workflow),
             step: naming.name(names, NameKind::Step, &report.step),
             tool: naming.name(names, NameKind::Tool, &report.tool),
-            labels: naming.labels(names, &report.labels),
+            labels: naming.labels(names, &labels),
             goal: report.goal_id.clone(),
             step_key: step_key(&report.step, task, &report.tool),
             ..Place::default()
@@ -309,9 +333,41 @@ impl Engine {
             settled,
             evidence: report.evidence.clone(),
             output_ref: report.output_ref.clone(),
+            charges,
             key: report.key,
         };
         Ok(self.recorded(recorded, naming, now))
+    }
+
+    /// The accounts a call is booked on that nobody asked before it was made: those of the place it turns out to have.
+    fn unadmitted(&self, report: &OutcomeReport, base: &Call, now: UnixMillis, naming: &mut Naming) -> Vec<Charge> {
+        let names = &self.state.names;
+        let or =
+            |kind, id, own: &'_ str| if id == NameId::NONE { own.to_owned() } else { names.text(kind, id).to_owned() };
+        let task = or(NameKind::Task, base.task, "");
+        let (step, tool) = (or(NameKind::Step, base.step, &report.step), or(NameKind::Tool, base.tool, &report.tool));
+        let goal = if base.goal.is_empty() { &report.goal_id } else { &base.goal };
+        let mut labels = report.labels.clone();
+        if let Some(own) = names.labels(base.labels) {
+            labels.extend(own.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
+        let workflow = or(NameKind::Workflow, base.workflow, &report.workflow);
+        let site = Site {
+            task: &task,
+            workflow: self.workflow_of(goal, &workflow),
+            step: [&step, &task, &tool].into_iter().find(|n| !n.is_empty()).map_or("", |n| n),
+            tool: &tool,
+            labels: &self.labels_of(goal, "", &labels),
+            goal,
+        };
+        self.book_late(&site, &base.charges, now, naming)
+    }
+
+    fn book_late(&self, site: &Site<'_>, booked: &[Charge], now: UnixMillis, naming: &mut Naming) -> Vec<Charge> {
+        let mut admission = self.admission(site, "", now);
+        admission.lines.retain(|line| booked.iter().all(|charge| charge.account != line.opened.key));
+        naming.events.extend(admission.openings());
+        admission.lines.iter().map(|line| Charge { account: line.opened.key, held: 0 }).collect()
     }
 
     fn recorded(&mut self, recorded: OutcomeRecorded, naming: Naming, now: UnixMillis) -> Recorded {
@@ -381,6 +437,10 @@ fn lost(decision: &DecisionRef) -> Call {
         traits: decision.traits,
         service_tier: ServiceTier::Standard,
         hold: None,
+        charges: Vec::new(),
+        unadmitted: false,
+        ordinal: 0,
+        goal_verdict: None,
         fallbacks: Vec::new(),
         further: Vec::new(),
         attempt: 0,

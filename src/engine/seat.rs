@@ -1,5 +1,6 @@
 //! One candidate in one decision: its draw, what it would hold, and whether it may play.
 
+use super::admission::{Admission, Need};
 use super::decide::SeatView;
 use super::error::EngineError;
 use super::table::{Row, chance_at_least};
@@ -115,11 +116,13 @@ impl<'a> Limits<'a> {
         {
             return Some(Exclusion::LatencyCeiling);
         }
-        let ceiling = self.ceiling?;
-        match (seat.hold, seat.expected) {
-            (_, None) | (None, _) => Some(Exclusion::PriceUnknown),
-            (Some(hold), Some(expected)) => (hold.max(if seat.priced { NanoUsd::ZERO } else { expected }) > ceiling)
-                .then_some(Exclusion::OverMaxCost),
+        match (self.ceiling, seat.hold, seat.expected) {
+            (None, ..) => None,
+            (Some(_), _, None) | (Some(_), None, _) => Some(Exclusion::PriceUnknown),
+            (Some(ceiling), Some(hold), Some(expected)) => {
+                let most = hold.max(if seat.priced { NanoUsd::ZERO } else { expected });
+                (most > ceiling).then_some(Exclusion::OverMaxCost)
+            }
         }
     }
 
@@ -147,7 +150,8 @@ impl<'a> Limits<'a> {
         let worst = input.zip(output).map(|(input, output)| Usage { input, output, ..Usage::default() });
         let priced = worst.zip(price).and_then(|(usage, price)| price.cost(&usage));
         let hold = priced.or(self.ceiling);
-        Cost { expected, source, hold, priced: priced.is_some(), input }
+        let tokens = worst.map(|usage| usage.input.saturating_add(usage.output));
+        Cost { expected, source, hold, priced: priced.is_some(), input, tokens }
     }
 
     /// The most output tokens that stay under the ceiling, the caller's own limit and the model's.
@@ -171,6 +175,7 @@ struct Cost {
     hold: Option<NanoUsd>,
     priced: bool,
     input: Option<u64>,
+    tokens: Option<u64>,
 }
 
 /// One candidate in one decision.
@@ -183,15 +188,39 @@ pub(super) struct Seat<'a> {
     pub(super) hold: Option<NanoUsd>,
     /// Input tokens assumed for the hold.
     pub(super) input: Option<u64>,
+    /// What it may use at most.
+    pub(super) need: Need,
+    /// The strictest budget it does not fit.
+    pub(super) over: Option<usize>,
 }
 
 impl<'a> Seat<'a> {
     /// Seats a candidate with its draw.
-    pub(super) fn new(row: &'a Row, limits: &Limits<'_>, now: UnixMillis, theta: f64) -> Self {
+    pub(super) fn new(
+        row: &'a Row,
+        limits: &Limits<'_>,
+        admission: &Admission,
+        is_retry: bool,
+        now: UnixMillis,
+        theta: f64,
+    ) -> Self {
         let cost = limits.cost(row, now);
-        let exclusion = limits.exclusion(row, &cost);
-        let Cost { expected, source, hold, input, .. } = cost;
-        Self { row, theta, exclusion, expected, source, hold, input }
+        let mut exclusion = limits.exclusion(row, &cost);
+        let Cost { expected, source, hold, input, tokens, .. } = cost;
+        let need = Need { cost: hold, tokens, is_retry };
+        let over = admission.over(&need);
+        if exclusion.is_none() && hold.is_none() && admission.needs_price() {
+            exclusion = Some(Exclusion::PriceUnknown);
+        }
+        if exclusion.is_none() && over.is_some_and(|line| admission.lines[line].on_exceed.excludes()) {
+            exclusion = Some(Exclusion::OverBudget);
+        }
+        Self { row, theta, exclusion, expected, source, hold, input, need, over }
+    }
+
+    /// Whether no budget keeps it from being served.
+    pub(super) fn fits(&self, admission: &Admission) -> bool {
+        self.over.is_none_or(|line| !admission.lines[line].on_exceed.holds())
     }
 
     /// As the choice sees it.

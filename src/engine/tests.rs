@@ -98,7 +98,7 @@ fn chosen(engine: &Engine, answer: &PolicyAnswer) -> String {
     engine.state.names.text(NameKind::Candidate, answer.decided.place.candidate).to_owned()
 }
 
-fn report(of: OutcomeOf, verdict: Option<Verdict>) -> OutcomeReport {
+pub(super) fn report(of: OutcomeOf, verdict: Option<Verdict>) -> OutcomeReport {
     OutcomeReport {
         of,
         verdict,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::service::Service;
-use crate::wire::calls;
+
 use crate::wire::pb::{self, insights_service_server::InsightsService};
+use crate::wire::{calls, calls_goals};
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -27,5 +28,32 @@ impl InsightsService for Insights {
         request: Request<pb::GetInsightsRequest>,
     ) -> Result<Response<pb::GetInsightsResponse>, Status> {
         Ok(Response::new(calls::get_insights(&self.service, request.into_inner()).await?))
+    }
+    async fn explain_change(
+        &self,
+        request: Request<pb::ExplainChangeRequest>,
+    ) -> Result<Response<pb::ExplainChangeResponse>, Status> {
+        Ok(Response::new(calls_goals::explain_change(&self.service, request.into_inner()).await?))
+    }
+
+    async fn list_budgets(
+        &self,
+        request: Request<pb::ListBudgetsRequest>,
+    ) -> Result<Response<pb::ListBudgetsResponse>, Status> {
+        Ok(Response::new(calls_goals::list_budgets(&self.service, request.into_inner()).await?))
+    }
+
+    async fn list_alerts(
+        &self,
+        request: Request<pb::ListAlertsRequest>,
+    ) -> Result<Response<pb::ListAlertsResponse>, Status> {
+        Ok(Response::new(calls_goals::list_alerts(&self.service, request.into_inner()).await?))
+    }
+
+    async fn acknowledge_alert(
+        &self,
+        request: Request<pb::AcknowledgeAlertRequest>,
+    ) -> Result<Response<pb::AcknowledgeAlertResponse>, Status> {
+        Ok(Response::new(calls_goals::acknowledge_alert(&self.service, request.into_inner()).await?))
     }
 }

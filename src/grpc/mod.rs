@@ -4,6 +4,7 @@
 mod admin;
 mod deadline;
 mod edge;
+mod goals;
 mod health;
 mod insights;
 mod router;
@@ -24,6 +25,7 @@ pub use status::ERROR_DOMAIN;
 use crate::service::Service;
 use crate::wire::pb;
 use pb::admin_service_server::AdminServiceServer;
+use pb::goal_service_server::GoalServiceServer;
 use pb::insights_service_server::InsightsServiceServer;
 use pb::router_service_server::RouterServiceServer;
 
@@ -33,14 +35,17 @@ use pb::router_service_server::RouterServiceServer;
 pub fn edge(service: Arc<Service>, message_bytes_max: usize) -> (Edge, Health) {
     let (health, health_server) = Health::new(&[
         <RouterServiceServer<router::Router> as tonic::server::NamedService>::NAME,
+        <GoalServiceServer<goals::Goals> as tonic::server::NamedService>::NAME,
         <InsightsServiceServer<insights::Insights> as tonic::server::NamedService>::NAME,
         <AdminServiceServer<admin::Admin> as tonic::server::NamedService>::NAME,
     ]);
     let router = RouterServiceServer::new(router::Router::new(service.clone()));
     let router = router.max_decoding_message_size(message_bytes_max);
+    let goals = GoalServiceServer::new(goals::Goals::new(service.clone()));
     let insights = InsightsServiceServer::new(insights::Insights::new(service.clone()));
     let admin = AdminServiceServer::new(admin::Admin::new(service));
     let mut routes = Routes::default()
+        .add_service(goals.max_decoding_message_size(message_bytes_max))
         .add_service(insights.max_decoding_message_size(message_bytes_max))
         .add_service(admin.max_decoding_message_size(message_bytes_max))
         .add_service(health_server);

@@ -10,7 +10,7 @@ use super::status;
 use crate::service::Service;
 use crate::wire::pb::record_outcomes_response::Answer;
 use crate::wire::pb::{self, router_service_server::RouterService};
-use crate::wire::{Refusal, calls};
+use crate::wire::{Refusal, calls, calls_goals};
 
 /// Outcomes of one stream that may wait for the disk at once; past that the stream is not read.
 const IN_FLIGHT_MAX: usize = 1_024;
@@ -34,6 +34,10 @@ impl RouterService for Router {
         request: Request<pb::GetPolicyRequest>,
     ) -> Result<Response<pb::GetPolicyResponse>, Status> {
         Ok(Response::new(calls::get_policy(&self.service, request.into_inner()).await?))
+    }
+
+    async fn gate_step(&self, request: Request<pb::GateStepRequest>) -> Result<Response<pb::GateStepResponse>, Status> {
+        Ok(Response::new(calls_goals::gate_step(&self.service, request.into_inner()).await?))
     }
 
     async fn record_outcome(

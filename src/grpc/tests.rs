@@ -18,6 +18,8 @@ use tower::ServiceExt as _;
 use super::tests_support::{HeldDisk, service, service_on};
 use super::{Edge, Health, deadline};
 use crate::wire::{calls, pb};
+use pb::goal_service_client::GoalServiceClient;
+use pb::insights_service_client::InsightsServiceClient;
 use pb::record_outcomes_response::Answer;
 use pb::router_service_client::RouterServiceClient;
 
@@ -28,7 +30,12 @@ fn edge(service: Arc<crate::service::Service>) -> (Edge, Health) {
     super::edge(service, MESSAGE_BYTES_MAX)
 }
 
-const SERVICES: [&str; 3] = ["oddsmaker.v1.RouterService", "oddsmaker.v1.InsightsService", "oddsmaker.v1.AdminService"];
+const SERVICES: [&str; 4] = [
+    "oddsmaker.v1.RouterService",
+    "oddsmaker.v1.GoalService",
+    "oddsmaker.v1.InsightsService",
+    "oddsmaker.v1.AdminService",
+];
 
 fn client() -> RouterServiceClient<Edge> {
     RouterServiceClient::new(edge(service()).0)
@@ -88,6 +95,42 @@ async fn a_refusal_carries_its_details() {
     let unknown = client.record_outcome(outcome(Some("d_x".into()))).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
     assert_eq!(unknown.get_error_details().error_info().unwrap().reason, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn goals_gates_and_budgets_are_asked_for_by_name() {
+    let routes = edge(service()).0;
+    let fields = |status: Status| -> Vec<String> {
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        let details = status.get_error_details();
+        details.bad_request().unwrap().field_violations.iter().map(|v| v.field.clone()).collect()
+    };
+    let mut goals = GoalServiceClient::new(routes.clone());
+    assert_eq!(fields(goals.start_goal(pb::StartGoalRequest::default()).await.unwrap_err()), ["goal_id"]);
+    assert_eq!(
+        fields(goals.complete_goal(pb::CompleteGoalRequest::default()).await.unwrap_err()),
+        ["state", "goal_id"]
+    );
+    let nothing = goals.amend_goal(pb::AmendGoalRequest::default()).await.unwrap_err();
+    assert_eq!(fields(nothing), ["state", "goal_id", "reason"]);
+    let nothing = goals.grant_budget(pb::GrantBudgetRequest::default()).await.unwrap_err();
+    assert_eq!(fields(nothing), ["extra_usd", "goal_id", "approver", "reason"]);
+    assert_eq!(fields(goals.get_goal(pb::GetGoalRequest::default()).await.unwrap_err()), ["goal_id"]);
+    assert_eq!(fields(goals.get_receipt(pb::GetReceiptRequest::default()).await.unwrap_err()), ["goal_id"]);
+    let long = pb::ListGoalsRequest { page_size: 1_001, ..Default::default() };
+    assert_eq!(fields(goals.list_goals(long).await.unwrap_err()), ["page_size"]);
+    assert_eq!(fields(goals.sample_goals(pb::SampleGoalsRequest::default()).await.unwrap_err()), ["n"]);
+    let mut router = RouterServiceClient::new(routes.clone());
+    assert_eq!(fields(router.gate_step(pb::GateStepRequest::default()).await.unwrap_err()), ["goal_id", "step"]);
+    let mut insights = InsightsServiceClient::new(routes);
+    let never = pb::ExplainChangeRequest { lookback_hours: Some(0.0), ..Default::default() };
+    assert_eq!(fields(insights.explain_change(never).await.unwrap_err()), ["lookback_hours"]);
+    let odd = pb::ListBudgetsRequest { scope: Some("planet".into()), ..Default::default() };
+    assert_eq!(fields(insights.list_budgets(odd).await.unwrap_err()), ["scope"]);
+    let long = pb::ListAlertsRequest { page_size: 1_001, ..Default::default() };
+    assert_eq!(fields(insights.list_alerts(long).await.unwrap_err()), ["page_size"]);
+    let nobody = insights.acknowledge_alert(pb::AcknowledgeAlertRequest::default()).await.unwrap_err();
+    assert_eq!(fields(nobody), ["alert_id", "by"]);
 }
 
 #[test]

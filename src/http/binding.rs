@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode, header};
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
-use super::json::{self, shown, unknown};
+use super::json::{self, WellKnown, shown, unknown};
 use super::problem::Problem;
 use crate::wire::{Code, FieldViolation};
 
@@ -37,9 +37,15 @@ pub(super) fn query_keys(request: &MessageDescriptor, in_path: &[&str]) -> Vec<Q
     let mut keys = Vec::new();
     for field in request.fields().filter(|field| !in_path.contains(&field.name())) {
         match field.kind() {
-            Kind::Message(nested) => keys.extend(nested.fields().filter(|inner| !inner.is_map()).map(|inner| {
-                QueryKey { name: inner.name().to_owned(), parent: Some(field.name().to_owned()), field: inner }
-            })),
+            Kind::Message(nested) if WellKnown::of(&nested).is_none() => {
+                let inner = nested.fields().filter(|inner| !inner.is_map());
+                let parent = || Some(field.name().to_owned());
+                keys.extend(inner.map(|inner| QueryKey {
+                    name: inner.name().to_owned(),
+                    parent: parent(),
+                    field: inner,
+                }));
+            }
             _ => keys.push(QueryKey { name: field.name().to_owned(), parent: None, field }),
         }
     }
@@ -123,13 +129,17 @@ fn of_kind(kind: &Kind, text: &str) -> Result<Value, String> {
     }
 }
 
-/// The message that the JSON body of `request` stands for; only a message without fields may go without a body. The
-/// size it may have is set where the routes are.
+/// The message that path and JSON body of `request` stand for; only a message without fields may go without a body. What
+/// stands in the path may stand in the body too, if it is the same. The size a body may have is set where the routes are.
 ///
 /// # Errors
 /// 415 for another media type, 413 for a body that is too large, 408 for one that does not arrive, 400 for JSON that is
 /// none or does not fit the message.
-pub(super) async fn from_body(descriptor: &MessageDescriptor, request: Request) -> Result<DynamicMessage, Problem> {
+pub(super) async fn from_body(
+    descriptor: &MessageDescriptor,
+    path: &[(String, String)],
+    request: Request,
+) -> Result<DynamicMessage, Problem> {
     let is_json = is_json(request.headers());
     let typed = request.headers().contains_key(header::CONTENT_TYPE);
     let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await else {
@@ -150,9 +160,24 @@ pub(super) async fn from_body(descriptor: &MessageDescriptor, request: Request) 
         let detail = "the body must be JSON, sent with the header \"Content-Type: application/json\"";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, detail));
     }
-    let value = json::parse(&bytes)
+    let mut value = json::parse(&bytes)
         .map_err(|why| Problem::invalid(vec![FieldViolation::new("body", format!("is not valid JSON: {why}"))]))?;
+    if let Value::Object(object) = &mut value {
+        for (name, given) in path {
+            put(object, name, given)?;
+        }
+    }
     json::read(descriptor, &value).map_err(Problem::invalid)
+}
+
+/// Puts what stands in the path among the fields of the body.
+fn put(object: &mut Map<String, Value>, name: &str, given: &str) -> Result<(), Problem> {
+    match object.insert(name.to_owned(), Value::from(given)) {
+        Some(other) if other != Value::Null && other != *given => {
+            Err(Problem::invalid(vec![FieldViolation::new(name, "is another one than in the path; leave it out")]))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unread(rejection: &BytesRejection) -> Problem {

@@ -19,6 +19,40 @@ pub(super) fn request(rpc: Rpc) -> Option<Value> {
             "constraints": { "max_cost_usd": 0.05, "capabilities": ["json"] },
             "usage_estimate": { "input_tokens": 800, "max_output_tokens": 200 },
         }),
+        Rpc::GateStep => json!({
+            "goal_id": "ticket-4711",
+            "workflow": "support-ticket",
+            "step": "search_kb",
+            "tool": "search_api",
+            "labels": { "team": "support" },
+            "estimated_cost_usd": 0.03,
+        }),
+        Rpc::StartGoal => json!({
+            "goal_id": "ticket-4711",
+            "workflow": "support-ticket",
+            "labels": { "team": "support" },
+            "limit_usd": 1.5,
+        }),
+        Rpc::CompleteGoal => json!({
+            "state": "GOAL_STATE_ACCEPTED",
+            "score": 0.8,
+            "by": "support desk",
+        }),
+        Rpc::AmendGoal => json!({
+            "state": "GOAL_STATE_REJECTED",
+            "by": "support desk",
+            "reason": "the customer came back",
+        }),
+        Rpc::GrantBudget => json!({
+            "extra_usd": 0.5,
+            "approver": "ada",
+            "reason": "an important customer",
+            "idempotency_key": "ticket-4711-grant-1",
+        }),
+        Rpc::AcknowledgeAlert => json!({
+            "by": "ops",
+            "note": "expected, the campaign runs until Friday",
+        }),
         Rpc::RecordOutcome => json!({
             "decision_id": "the decision_id of the answer",
             "success": true,
@@ -50,7 +84,16 @@ pub(super) fn request(rpc: Rpc) -> Option<Value> {
             "reason": "the prompt was rewritten",
         }),
         Rpc::ReloadCatalog => json!({}),
-        Rpc::GetInsights | Rpc::ListModels | Rpc::GetPosterior | Rpc::GetStatus => return None,
+        Rpc::GetInsights
+        | Rpc::ExplainChange
+        | Rpc::ListGoals
+        | Rpc::GetGoal
+        | Rpc::GetReceipt
+        | Rpc::ListBudgets
+        | Rpc::ListAlerts
+        | Rpc::ListModels
+        | Rpc::GetPosterior
+        | Rpc::GetStatus => return None,
     })
 }
 

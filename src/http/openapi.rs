@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use prost_reflect::FieldDescriptor;
 use serde_json::{Map, Value, json};
 
 use super::binding::{self, LABEL_PREFIX};
@@ -79,35 +80,47 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> Value {
     });
     match operation.verb {
         Verb::Get => described["parameters"] = parameters(operation, schemas),
-        Verb::Post => described["requestBody"] = body(operation, schemas),
+        Verb::Post => {
+            described["parameters"] = Value::Array(in_path(operation, schemas));
+            described["requestBody"] = body(operation, schemas);
+        }
     }
     described
 }
 
 fn body(operation: &Operation, schemas: &mut Schemas) -> Value {
     let input = operation.method().input();
-    let mut content = json!({ "schema": schemas.message(&input, Direction::Request) });
+    let path_fields: Vec<&str> = operation.path_fields().collect();
+    let mut content = json!({ "schema": schemas.request(&input, &path_fields) });
     if let Some(example) = examples::request(operation.rpc) {
         content["example"] = example;
     }
     json!({ "required": input.fields().len() > 0, "content": { "application/json": content } })
 }
 
+fn parameter(name: &str, place: &str, field: &FieldDescriptor, schemas: &mut Schemas) -> Value {
+    let description = comment(&field.parent_message().parent_file(), field.path());
+    let required = place == "path" || is_required(field);
+    let schema = schemas.value(field, Direction::Request);
+    json!({ "name": name, "in": place, "required": required, "description": description, "schema": schema })
+}
+
+/// The parameters that stand in the path.
+fn in_path(operation: &Operation, schemas: &mut Schemas) -> Vec<Value> {
+    let input = operation.method().input();
+    let fields = operation.path_fields().filter_map(|name| Some((name, input.get_field_by_name(name)?)));
+    fields.map(|(name, field)| parameter(name, "path", &field, schemas)).collect()
+}
+
 fn parameters(operation: &Operation, schemas: &mut Schemas) -> Value {
     let input = operation.method().input();
-    let in_path: Vec<&str> = operation.path_fields().collect();
-    let mut parameter = |name: &str, place: &str, field: &prost_reflect::FieldDescriptor| {
-        let description = comment(&field.parent_message().parent_file(), field.path());
-        let required = place == "path" || is_required(field);
-        let schema = schemas.value(field, Direction::Request);
-        json!({ "name": name, "in": place, "required": required, "description": description, "schema": schema })
-    };
-    let fixed = in_path.iter().filter_map(|name| Some(parameter(name, "path", &input.get_field_by_name(name)?)));
-    let mut all: Vec<Value> = fixed.collect();
-    all.extend(binding::query_keys(&input, &in_path).iter().map(|key| parameter(&key.name, "query", &key.field)));
+    let path_fields: Vec<&str> = operation.path_fields().collect();
+    let mut all = in_path(operation, schemas);
+    let keys = binding::query_keys(&input, &path_fields);
+    all.extend(keys.iter().map(|key| parameter(&key.name, "query", &key.field, schemas)));
     if binding::labels_parent(&input).is_some() {
         let description = format!(
-            "Only calls that carry the label `team` with this value. Any label can be asked for in this way, as \
+            "Only what carries the label `team` with this value. Any label can be asked for in this way, as \
              `{LABEL_PREFIX}KEY=VALUE`, and several at once."
         );
         let name = format!("{LABEL_PREFIX}team");
@@ -276,6 +289,22 @@ mod tests {
         assert_eq!(reply["properties"]["duplicate"]["type"], "boolean");
         assert_eq!(reply["required"].as_array().unwrap().len(), 7);
         assert_eq!(schema("Verdict")["enum"][1], "VERDICT_ALLOW");
+    }
+
+    #[test]
+    fn what_stands_in_the_path_is_not_asked_for_in_the_body() {
+        let document = built();
+        let path = &document["paths"]["/v1/goals/{goal_id}/complete"]["post"];
+        let parameter = &path["parameters"][0];
+        assert_eq!((&parameter["name"], &parameter["in"]), (&json!("goal_id"), &json!("path")));
+        assert_eq!((&parameter["required"], path["parameters"].as_array().unwrap().len()), (&json!(true), 1));
+        let body = &document["components"]["schemas"]["CompleteGoalRequest"];
+        assert_eq!((&body["required"], &body["properties"]["goal_id"]), (&json!(["state"]), &Value::Null));
+        let both = document["paths"]["/v1/goals"].as_object().unwrap();
+        assert_eq!(both.keys().collect::<Vec<_>>(), ["post", "get"]);
+        let query = document["paths"]["/v1/explain-change"]["get"]["parameters"].as_array().unwrap();
+        let start = query.iter().find(|p| p["name"] == "previous_start").unwrap();
+        assert_eq!(start["schema"]["format"], "date-time");
     }
 
     #[test]

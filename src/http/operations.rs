@@ -7,14 +7,14 @@ use prost_reflect::{DynamicMessage, MethodDescriptor};
 
 use super::json;
 use crate::service::Service;
-use crate::wire::{Refusal, calls};
+use crate::wire::{Refusal, calls, calls_goals};
 
 /// How a request says what it wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     /// By path and query; changes nothing.
     Get,
-    /// By a JSON body.
+    /// By path and a JSON body.
     Post,
 }
 
@@ -22,10 +22,22 @@ pub(super) enum Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rpc {
     GetPolicy,
+    GateStep,
     RecordOutcome,
     AmendOutcome,
     VoidDecision,
+    StartGoal,
+    ListGoals,
+    GetGoal,
+    CompleteGoal,
+    AmendGoal,
+    GrantBudget,
+    GetReceipt,
     GetInsights,
+    ExplainChange,
+    ListBudgets,
+    ListAlerts,
+    AcknowledgeAlert,
     ListModels,
     GetPosterior,
     SetModelState,
@@ -54,10 +66,22 @@ const fn operation(verb: Verb, path: &'static str, service: &'static str, rpc: R
 /// Everything that can be asked.
 pub(super) const OPERATIONS: &[Operation] = &[
     operation(Verb::Post, "/v1/policy", "RouterService", Rpc::GetPolicy),
+    operation(Verb::Post, "/v1/gate", "RouterService", Rpc::GateStep),
     operation(Verb::Post, "/v1/outcomes", "RouterService", Rpc::RecordOutcome),
     operation(Verb::Post, "/v1/outcomes/amend", "RouterService", Rpc::AmendOutcome),
     operation(Verb::Post, "/v1/decisions/void", "RouterService", Rpc::VoidDecision),
+    operation(Verb::Post, "/v1/goals", "GoalService", Rpc::StartGoal),
+    operation(Verb::Get, "/v1/goals", "GoalService", Rpc::ListGoals),
+    operation(Verb::Get, "/v1/goals/{goal_id}", "GoalService", Rpc::GetGoal),
+    operation(Verb::Post, "/v1/goals/{goal_id}/complete", "GoalService", Rpc::CompleteGoal),
+    operation(Verb::Post, "/v1/goals/{goal_id}/amend", "GoalService", Rpc::AmendGoal),
+    operation(Verb::Post, "/v1/goals/{goal_id}/grant", "GoalService", Rpc::GrantBudget),
+    operation(Verb::Get, "/v1/goals/{goal_id}/receipt", "GoalService", Rpc::GetReceipt),
     operation(Verb::Get, "/v1/insights", "InsightsService", Rpc::GetInsights),
+    operation(Verb::Get, "/v1/explain-change", "InsightsService", Rpc::ExplainChange),
+    operation(Verb::Get, "/v1/budgets", "InsightsService", Rpc::ListBudgets),
+    operation(Verb::Get, "/v1/alerts", "InsightsService", Rpc::ListAlerts),
+    operation(Verb::Post, "/v1/alerts/{alert_id}/acknowledge", "InsightsService", Rpc::AcknowledgeAlert),
     operation(Verb::Get, "/v1/models", "AdminService", Rpc::ListModels),
     operation(Verb::Post, "/v1/models/state", "AdminService", Rpc::SetModelState),
     operation(Verb::Get, "/v1/posteriors/{task_type}", "AdminService", Rpc::GetPosterior),
@@ -128,6 +152,18 @@ async fn call(service: &Service, operation: &Operation, request: &DynamicMessage
         Rpc::RecordOutcome => operation.answer(calls::record_outcome(service, typed(request)).await),
         Rpc::AmendOutcome => operation.answer(calls::amend_outcome(service, typed(request)).await),
         Rpc::VoidDecision => operation.answer(calls::void_decision(service, typed(request)).await),
+        Rpc::GateStep => operation.answer(calls_goals::gate_step(service, typed(request)).await),
+        Rpc::StartGoal => operation.answer(calls_goals::start_goal(service, typed(request)).await),
+        Rpc::ListGoals => operation.answer(calls_goals::list_goals(service, typed(request)).await),
+        Rpc::GetGoal => operation.answer(calls_goals::get_goal(service, typed(request)).await),
+        Rpc::CompleteGoal => operation.answer(calls_goals::complete_goal(service, typed(request)).await),
+        Rpc::AmendGoal => operation.answer(calls_goals::amend_goal(service, typed(request)).await),
+        Rpc::GrantBudget => operation.answer(calls_goals::grant_budget(service, typed(request)).await),
+        Rpc::GetReceipt => operation.answer(calls_goals::get_receipt(service, typed(request)).await),
+        Rpc::ExplainChange => operation.answer(calls_goals::explain_change(service, typed(request)).await),
+        Rpc::ListBudgets => operation.answer(calls_goals::list_budgets(service, typed(request)).await),
+        Rpc::ListAlerts => operation.answer(calls_goals::list_alerts(service, typed(request)).await),
+        Rpc::AcknowledgeAlert => operation.answer(calls_goals::acknowledge_alert(service, typed(request)).await),
         Rpc::GetInsights => operation.answer(calls::get_insights(service, typed(request)).await),
         Rpc::ListModels => operation.answer(calls::list_models(service, typed(request)).await),
         Rpc::GetPosterior => operation.answer(calls::get_posterior(service, typed(request)).await),

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::figures::{change, count, hours, instant, many, percent, percent_range, usd};
 use super::json;
 use super::operations::{Asked, Operation, Rpc};
+use super::page_goals::{closed, signals, tools, workflows};
 use super::page_tasks::tasks;
 use super::problem::status_of;
 use crate::insights::LOOKBACK_HOURS_DEFAULT;
@@ -83,7 +84,10 @@ fn page(report: &pb::GetInsightsResponse, lookback_hours: f64, host: &str) -> Ma
         @if report.calls == 0 { (first_steps(report, lookback_hours, host)) }
         (key_figures(report, lookback_hours))
         @if let Some(note) = &report.note { p.notice { (note) } }
+        (signals(report))
+        (workflows(report))
         @if !report.by_task.is_empty() { (tasks(report)) }
+        (tools(report))
     };
     frame("What one successful outcome cost", Some(lookback_hours), &body)
 }
@@ -130,6 +134,7 @@ fn key_figures(report: &pb::GetInsightsResponse, lookback_hours: f64) -> Markup 
                     p.change { "too few calls before to rely on that: fewer than 30, or fewer than 5 successes" }
                 }
             }))
+            @if let Some(goals) = closed(report) { (per_accepted_goal(goals, &before)) }
             (figure("Total cost", &html! { (usd(report.total_cost_usd)) }, &html! {
                 p { (many(report.calls, "call")) }
                 (before(changes.total_cost_usd))
@@ -153,6 +158,22 @@ fn key_figures(report: &pb::GetInsightsResponse, lookback_hours: f64) -> Markup 
             }))
         }
     }
+}
+
+fn per_accepted_goal(goals: &pb::GoalFigures, before: &dyn Fn(Option<f64>) -> Markup) -> Markup {
+    let each = or_dash(goals.cost_per_accepted_goal.map(usd), "none accepted");
+    figure(
+        "Cost per accepted goal",
+        &each,
+        &html! {
+            @if let Some(interval) = &goals.cost_per_accepted_goal_interval {
+                p { "90 % interval " (usd(interval.low)) "–" (usd(interval.high)) }
+            }
+            p { (count(goals.accepted)) " of " (count(goals.closed)) " closed goals accepted" }
+            @if let Some(share) = goals.failure_cost_share { p { (percent(share)) " spent on the others" } }
+            (before(goals.changes.and_then(|changes| changes.cost_per_accepted_goal)))
+        },
+    )
 }
 
 fn figure(name: &str, value: &Markup, remarks: &Markup) -> Markup {

@@ -88,7 +88,7 @@ async fn answer(
 ) -> Response {
     let read = match operation.verb {
         Verb::Get => of_query(operation, path, query),
-        Verb::Post => of_body(operation, query, request).await,
+        Verb::Post => of_body(operation, path, query, request).await,
     };
     let answered = match read {
         Ok(message) => service.ask(operation, &message).await.map_err(Problem::from),
@@ -108,16 +108,18 @@ fn of_query(operation: &Operation, path: Parameters, query: Keys) -> Result<pros
 
 async fn of_body(
     operation: &Operation,
+    path: Parameters,
     query: Keys,
     request: Request,
 ) -> Result<prost_reflect::DynamicMessage, Problem> {
+    let Path(path) = path.map_err(|_| unreadable("path"))?;
     if query.is_ok_and(|Query(pairs)| !pairs.is_empty()) {
         return Err(Problem::invalid(vec![FieldViolation::new(
             "query",
             "must be empty: this path takes its fields in the body",
         )]));
     }
-    binding::from_body(&operation.method().input(), request).await
+    binding::from_body(&operation.method().input(), &path, request).await
 }
 
 fn unreadable(part: &str) -> Problem {

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use super::json::WellKnown;
 use crate::domain::money::{MAX_CALL_NANO_USD, NANO_PER_USD};
 use crate::domain::pricing::MAX_TOKENS;
-use crate::wire::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::domain::request_goal::PAGE_SIZE_MAX;
+use crate::wire::{LABEL_VALUE_BYTES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
 
 /// Which way a message travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,20 +55,29 @@ impl Schemas {
 
     /// Adds a message and returns a reference to its schema.
     pub(super) fn message(&mut self, message: &MessageDescriptor, direction: Direction) -> Value {
+        self.add(message, direction, &[])
+    }
+
+    /// Adds a request, without what stands in the path, and returns a reference to its schema.
+    pub(super) fn request(&mut self, message: &MessageDescriptor, in_path: &[&str]) -> Value {
+        self.add(message, Direction::Request, in_path)
+    }
+
+    fn add(&mut self, message: &MessageDescriptor, direction: Direction, without: &[&str]) -> Value {
         let name = message.name().to_owned();
         if !self.known.contains_key(&name) {
             // Entered first, so that a message within itself ends.
             self.known.insert(name.clone(), Value::Null);
-            let schema = self.object(message, direction);
+            let schema = self.object(message, direction, without);
             self.known.insert(name.clone(), schema);
         }
         reference(&name)
     }
 
-    fn object(&mut self, message: &MessageDescriptor, direction: Direction) -> Value {
+    fn object(&mut self, message: &MessageDescriptor, direction: Direction, without: &[&str]) -> Value {
         let mut properties = Map::new();
         let mut required = Vec::new();
-        for field in message.fields() {
+        for field in message.fields().filter(|field| !without.contains(&field.name())) {
             if direction == Direction::Reply || is_required(&field) {
                 required.push(Value::from(field.name()));
             }
@@ -170,8 +180,12 @@ fn limit(schema: &mut Value, field: &FieldDescriptor) {
     let name = field.name();
     match field.kind() {
         Kind::String => {
-            let long = ["reason", "evidence", "output_ref"].contains(&name);
-            schema["maxLength"] = Value::from(if long { TEXT_BYTES_MAX } else { NAME_BYTES_MAX });
+            let long = ["reason", "evidence", "output_ref", "note", "page_token"].contains(&name);
+            schema["maxLength"] = Value::from(match name {
+                _ if long => TEXT_BYTES_MAX,
+                "instance" => LABEL_VALUE_BYTES_MAX,
+                _ => NAME_BYTES_MAX,
+            });
             if is_required(field) {
                 schema["minLength"] = Value::from(1);
             }
@@ -180,7 +194,7 @@ fn limit(schema: &mut Value, field: &FieldDescriptor) {
             schema["minimum"] = Value::from(0);
             schema["maximum"] = Value::from(MAX_CALL_NANO_USD / NANO_PER_USD);
         }
-        Kind::Double if name.ends_with("_rate") || name.ends_with("_score") => {
+        Kind::Double if name.ends_with("_rate") || name.ends_with("score") => {
             schema["minimum"] = Value::from(0);
             schema["maximum"] = Value::from(1);
         }
@@ -191,7 +205,11 @@ fn limit(schema: &mut Value, field: &FieldDescriptor) {
             schema["type"] = json!(["integer", "string"]);
             schema["pattern"] = Value::from("^[0-9]+$");
             schema["maxLength"] = Value::from(19);
-            schema["maximum"] = if name.ends_with("_tokens") { Value::from(MAX_TOKENS) } else { Value::from(u32::MAX) };
+            schema["maximum"] = match name {
+                "page_size" => Value::from(PAGE_SIZE_MAX),
+                _ if name.ends_with("_tokens") => Value::from(MAX_TOKENS),
+                _ => Value::from(u32::MAX),
+            };
         }
         _ => {}
     }

@@ -102,7 +102,8 @@ pub(super) fn changes(now: &Headline, before: &Headline) -> HeadlineChanges {
     }
 }
 
-fn change(now: Option<f64>, before: Option<f64>) -> Option<f64> {
+/// (now − before) ÷ before; `None` where either is missing or `before` is 0.
+pub(super) fn change(now: Option<f64>, before: Option<f64>) -> Option<f64> {
     let (now, before) = (now?, before.filter(|b| *b != 0.0)?);
     Some((now - before) / before)
 }

@@ -1,29 +1,50 @@
 //! Insights: what one successful outcome cost, and why. A report is a pure function of the folded state, the query and
 //! the time; it reads no clock, no store and no socket, and changes nothing.
 //!
-//! Map: `query` what is asked → `selector` filters as numbers → `sums` one pass over the window → `headline`,
-//! `by_task` (`by_model`, `over_provisioning` with its `sentence`) and `breakdown` figures → `report` what is answered.
+//! Map: `query` what is asked → `selector` filters as numbers → `sums` and `goal_sums` one pass over the window each →
+//! `headline`, `by_task` (`by_model`, `over_provisioning` with its `sentence`), `breakdown`, `efficiency`, `goal_figures`
+//! (`distribution`), `budget_use`, `growth`, `variants`, `quality` figures → `signals` sentences → `report` and
+//! `report_goals` what is answered. `change` stands apart: why spend changed between two windows, which `spend` lays out.
 
 mod breakdown;
+mod budget_use;
 mod by_model;
 mod by_task;
+mod change;
+mod distribution;
+mod efficiency;
+mod goal_figures;
+mod goal_sums;
+mod growth;
 mod headline;
 mod over_provisioning;
+mod quality;
 mod query;
 mod report;
+mod report_goals;
 mod selector;
 mod sentence;
+mod signals;
+mod spend;
 mod sums;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_support;
+mod variants;
 
-pub use query::{Filters, LOOKBACK_HOURS_DEFAULT, Query};
+pub use change::{CallKind, Change, Contribution, Driver, Factor, Part, SpendCell, SpendWindow, Split, explain_change};
+pub use query::{CompareLabels, Filters, LOOKBACK_HOURS_DEFAULT, Query};
 pub use report::{
     CostBreakdown, CostRow, Headline, HeadlineChanges, Interval, ModelInsights, OverProvisioning, RateEvidence, Report,
     Resolution, SelectedBy, SelectionShare, TaskInsights, Window,
 };
+pub use report_goals::{
+    BudgetInsights, BudgetUse, Comparison, ContextRow, CostDistribution, Efficiency, GoalBudgetUse, GoalChanges,
+    GoalFigures, GoalInsights, Margin, Overhead, PerAccepted, Quality, Shape, Signal, SignalKind, Spread, StateRow,
+    Variant, Waste,
+};
+pub use spend::{Explanation, explain_spend};
 
 use std::collections::BTreeSet;
 
@@ -31,7 +52,9 @@ use crate::domain::call::Call;
 use crate::domain::names::NameKind;
 use crate::domain::time::{DAY_MS, UnixMillis};
 use crate::engine::Engine;
+use goal_sums::ClosedGoals;
 use selector::Selector;
+use signals::Grounds;
 use sums::{Depth, Sums, count, money};
 
 /// Chance that a task type whose models are all needed is ever flagged (statistics §5: "ever raised ≤ 5 %").
@@ -49,27 +72,64 @@ const FALSE_FLAG_CHANCE: f64 = 0.05;
 pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: UnixMillis) -> Report {
     let selector = Selector::new(engine, &query.filters);
     let window = sums::current_window(&engine.state.rollups, query.lookback_ms, now);
+    let window_before = sums::window_before(&engine.state.rollups, window);
     let gather = |window, depth| Sums::gather(engine, goal_calls, query, &selector, window, depth);
-    let sums = gather(window, Depth::Full);
+    let (sums, before) = (gather(window, Depth::Full), gather(window_before, Depth::Keys));
     let headline = headline::headline(window, &sums.total);
-    let before = query.compare_previous.then(|| {
-        let window = sums::window_before(&engine.state.rollups, window);
-        let sums = gather(window, Depth::Total);
-        (headline::headline(window, &sums.total), sums.partial)
-    });
-    let partial_detail = sums.partial || before.as_ref().is_some_and(|(_, partial)| *partial);
-    let previous = before.map(|(headline, _)| headline);
+    let previous = query.compare_previous.then(|| headline::headline(window_before, &before.total));
     // The calls counted are those from the rounded begin up to now, and not up to the end of the minute.
     let days = (now.0 - window.start.0).max(1) as f64 / DAY_MS as f64;
+    let closed = ClosedGoals::gather(&engine.state, &selector, window);
+    let of_goals =
+        |sums: &Sums, closed: &ClosedGoals| selector.is_of_goals().then(|| goal_figures::goals(engine, sums, closed));
+    let mut goals = of_goals(&sums, &closed);
+    let closed_before = query.compare_previous.then(|| ClosedGoals::gather(&engine.state, &selector, window_before));
+    let previous_goals = closed_before.as_ref().and_then(|closed| of_goals(&before, closed));
+    if let Some((goals, previous)) = goals.as_mut().zip(previous_goals.as_ref()) {
+        goal_figures::compare(goals, previous);
+    }
+    let of_goal = query.filters.goal_id.is_some();
+    let compared = query.compare_labels.as_ref().filter(|_| !of_goal);
+    let compared = compared.map(|of| variants::comparison(engine, query, of, window));
+    let unsure_before = before.partial || closed_before.as_ref().is_some_and(|closed| closed.partial);
+    let partial = [sums.partial, closed.partial, query.compare_previous && unsure_before];
+    let partial_detail = partial.contains(&true) || compared.as_ref().is_some_and(|(_, partial)| *partial);
+    let names = &engine.state.names;
+    let by_task = by_task::by_task(engine, &selector, &sums, days);
+    let (by_tool, by_step) = (efficiency::by_tool(names, &sums.by_key), efficiency::by_step(names, &sums.by_key));
+    let tools = efficiency::rows(&by_tool, &sums.total);
+    let budgets = budget_use::budgets(engine, &closed.budgets, now);
+    let signals = signals::signals(&Grounds {
+        tools: &tools,
+        models: &efficiency::rows(&efficiency::by_model(names, &sums.by_key), &sums.total),
+        steps_now: &by_step,
+        steps_before: &efficiency::by_step(names, &before.by_key),
+        tools_now: &by_tool,
+        tools_before: &efficiency::by_tool(names, &before.by_key),
+        accounts: &budgets.accounts,
+        tasks: &by_task,
+    });
     Report {
         decisions_open: headline::decisions_open(&sums.total),
         unpriced_calls: count(sums.total.unpriced),
         evaluation_cost: money(sums.total.evaluation_cost),
         off_policy_calls: count(sums.total.off_policy),
-        by_task: by_task::by_task(engine, &selector, &sums, days),
         expected_false_flags: expected_false_flags(engine),
-        cost_breakdown: query.include_cost_breakdown.then(|| breakdown::breakdown(&engine.state.names, &sums.by_key)),
+        cost_breakdown: query.include_cost_breakdown.then(|| breakdown::breakdown(names, &sums.by_key)),
         changes: previous.as_ref().map(|previous| headline::changes(&headline, previous)),
+        waste: efficiency::waste(&sums.total),
+        previous_waste: query.compare_previous.then(|| efficiency::waste(&before.total)),
+        previous_goals,
+        steps: efficiency::rows(&by_step, &sums.total),
+        context_growth: if of_goal { Vec::new() } else { growth::growth(&engine.state, &selector, window) },
+        overhead: query.overhead.as_ref().zip(goals.as_ref()).map(|(of, goals)| variants::overhead(goals, of)),
+        comparison: compared.map(|(comparison, _)| comparison),
+        quality: quality::quality(&engine.state, &selector, &sums.total, &closed.total()),
+        signals: if of_goal { Vec::new() } else { signals },
+        by_task,
+        tools,
+        budgets,
+        goals,
         previous,
         headline,
         partial_detail,

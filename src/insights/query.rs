@@ -36,4 +36,19 @@ pub struct Query {
     pub include_cost_breakdown: bool,
     /// Also report the window of equal length before this one, and the changes.
     pub compare_previous: bool,
+    /// Also compare two values of one label.
+    pub compare_labels: Option<CompareLabels>,
+    /// Also measure what an accepted goal takes in the first workflow by what it takes in the second.
+    pub overhead: Option<(String, String)>,
+}
+
+/// Two values of one label; within the filters, which must not be on that label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompareLabels {
+    /// The label.
+    pub label: String,
+    /// The first value; of `user` already concealed.
+    pub a: String,
+    /// The second value; of `user` already concealed.
+    pub b: String,
 }

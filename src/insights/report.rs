@@ -2,6 +2,9 @@
 //! only; nothing is computed here. Shares and rates are fractions, dollars are `f64` only where they are means or
 //! ratios, sums of money are exact.
 
+use super::report_goals::{
+    BudgetInsights, Comparison, ContextRow, Efficiency, GoalInsights, Overhead, Quality, Signal, Waste,
+};
 use crate::domain::flag::FlagStanding;
 use crate::domain::money::NanoUsd;
 use crate::domain::time::UnixMillis;
@@ -63,6 +66,30 @@ pub struct Report {
     pub previous: Option<Headline>,
     /// The changes against it; `None` unless asked for.
     pub changes: Option<HeadlineChanges>,
+    /// Goals; `None` where a filter is on a task type, model, tool, step or goal, by which goals cannot be told.
+    pub goals: Option<GoalInsights>,
+    /// Goals of the window before; `None` unless asked for, or where `goals` is `None`.
+    pub previous_goals: Option<GoalInsights>,
+    /// What was paid for nothing.
+    pub waste: Waste,
+    /// The same in the window before; `None` unless asked for.
+    pub previous_waste: Option<Waste>,
+    /// Tools, dearest first, then by name; calls of no tool are left out.
+    pub tools: Vec<Efficiency>,
+    /// Steps, dearest first, then by name.
+    pub steps: Vec<Efficiency>,
+    /// How far budgets are used.
+    pub budgets: BudgetInsights,
+    /// How contexts grow within goals, by place.
+    pub context_growth: Vec<ContextRow>,
+    /// Two workflows; `None` unless asked for, or where `goals` is `None`.
+    pub overhead: Option<Overhead>,
+    /// Two values of a label; `None` unless asked for, or with a filter on a goal.
+    pub comparison: Option<Comparison>,
+    /// How good the record is; its goals are those of `goals`, none where that is `None`.
+    pub quality: Quality,
+    /// What is worth acting on; none with a filter on a goal.
+    pub signals: Vec<Signal>,
     /// Some calls may match the filters but are kept only under "other": they are left out.
     pub partial_detail: bool,
     /// One sentence on what is left out; `None`: nothing.

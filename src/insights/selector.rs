@@ -29,6 +29,7 @@ pub(super) struct Selector {
     step: Allowed<NameId>,
     tool: Allowed<NameId>,
     labels: Allowed<LabelsId>,
+    of_goals: bool,
 }
 
 /// One filter.
@@ -65,7 +66,25 @@ impl Selector {
             step: one(NameKind::Step, &filters.step),
             tool: one(NameKind::Tool, &filters.tool),
             labels: labelled(names, filters),
+            of_goals: [&filters.task_type, &filters.model, &filters.tool, &filters.step, &filters.goal_id]
+                .into_iter()
+                .all(Option::is_none),
         }
+    }
+
+    /// Whether goals can be told by these filters: goals have a workflow and labels, and no task type, model, tool or step.
+    pub(super) fn is_of_goals(&self) -> bool {
+        self.of_goals
+    }
+
+    /// Whether there is a filter on labels.
+    pub(super) fn is_of_labels(&self) -> bool {
+        self.labels.ids.is_some()
+    }
+
+    /// Whether goals of that workflow with these labels belong to the report.
+    pub(super) fn fit_goal(&self, workflow: NameId, labels: LabelsId) -> Fit {
+        self.workflow.fit(workflow).max(self.labels.fit(labels))
     }
 
     /// Whether the sum of `key` belongs to the report.

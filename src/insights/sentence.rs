@@ -149,7 +149,7 @@ fn failures(more: f64, cost_usd: Option<f64>) -> String {
 }
 
 /// A share as a percentage with one digit.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
@@ -169,7 +169,7 @@ fn points(margin: f64) -> String {
 }
 
 /// Dollars with two digits, or three that count where it is less than ten cents.
-fn usd(amount: f64) -> String {
+pub(super) fn usd(amount: f64) -> String {
     let digits = match amount.abs() {
         a if !(1e-9..0.1).contains(&a) => 2,
         a => (2 - a.log10().floor() as i32).clamp(2, 9) as usize,

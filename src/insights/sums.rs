@@ -8,7 +8,7 @@ use super::report::{Resolution, Window};
 use super::selector::{Fit, Selector};
 use crate::domain::call::Call;
 use crate::domain::money::NanoUsd;
-use crate::domain::names::NameId;
+use crate::domain::names::{LabelsId, NameId};
 use crate::domain::rollup::{RollupKey, Rollups, Tally};
 use crate::domain::time::{MINUTE_MS, UnixMillis};
 use crate::engine::Engine;
@@ -25,7 +25,8 @@ pub(super) fn window_before(rollups: &Rollups, after: Window) -> Window {
     window(rollups, after.start.plus_ms(after.start.0 - after.end.0), after.start)
 }
 
-fn window(rollups: &Rollups, from: UnixMillis, end: UnixMillis) -> Window {
+/// From `from` to `end`, its begin rounded down.
+pub(super) fn window(rollups: &Rollups, from: UnixMillis, end: UnixMillis) -> Window {
     // Nothing can be dated before 1970.
     let start = rollups.edge(from.max(UnixMillis(0)));
     let resolution = if start.hour() >= rollups.minutes_from { Resolution::Minute } else { Resolution::Hour };
@@ -39,7 +40,7 @@ pub(super) struct Sums {
     pub total: Tally,
     /// The same by task type and candidate.
     pub by_task: BTreeMap<NameId, BTreeMap<NameId, Tally>>,
-    /// The same by all names; only for the breakdown.
+    /// The same by all names; but for [`Depth::Total`].
     pub by_key: HashMap<RollupKey, Tally>,
     /// By task type and candidate whatever the filters: the traffic that the over-provisioning evidence refers to.
     pub traffic: HashMap<(NameId, NameId), Tally>,
@@ -50,8 +51,10 @@ pub(super) struct Sums {
 /// What is gathered beside the total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// Nothing: for the window before.
+    /// Nothing.
     Total,
+    /// Sums by all names: for the window before.
+    Keys,
     /// Everything a report shows.
     Full,
 }
@@ -68,13 +71,12 @@ impl Sums {
     ) -> Self {
         let mut sums = Self::default();
         let rollups = &engine.state.rollups;
-        let breakdown = depth == Depth::Full && query.include_cost_breakdown;
         match &query.filters.goal_id {
             None => rollups.window(window.start, window.end, |key, tally| {
                 if depth == Depth::Full {
                     sums.traffic.entry((key.task, key.candidate)).or_default().add(tally);
                 }
-                sums.add(selector, key, tally, depth, breakdown);
+                sums.add(selector, key, tally, depth);
             }),
             Some(goal) => {
                 if depth == Depth::Full {
@@ -84,24 +86,24 @@ impl Sums {
                     });
                 }
                 let calls = goal_calls.unwrap_or_default().iter().filter(|call| call.goal == *goal);
-                calls.for_each(|call| sums.add_call(selector, call, window, depth, breakdown));
+                calls.for_each(|call| sums.add_call(selector, call, window, depth));
             }
         }
         sums
     }
 
-    fn add_call(&mut self, selector: &Selector, call: &Call, window: Window, depth: Depth, breakdown: bool) {
+    fn add_call(&mut self, selector: &Selector, call: &Call, window: Window, depth: Depth) {
         let key = RollupKey::of(call);
         let within = |at: UnixMillis| (window.start..window.end).contains(&at);
         if within(call.at) {
-            self.add(selector, &key, &Tally::of_decision(call), depth, breakdown);
+            self.add(selector, &key, &Tally::of_decision(call), depth);
         }
         if within(call.counted_at) {
-            self.add(selector, &key, &Tally::of_outcome(call), depth, breakdown);
+            self.add(selector, &key, &Tally::of_outcome(call), depth);
         }
     }
 
-    fn add(&mut self, selector: &Selector, key: &RollupKey, tally: &Tally, depth: Depth, breakdown: bool) {
+    fn add(&mut self, selector: &Selector, key: &RollupKey, tally: &Tally, depth: Depth) {
         // What was added and taken back again leaves nothing behind.
         if tally.is_empty() {
             return;
@@ -117,12 +119,16 @@ impl Sums {
         if depth == Depth::Full {
             self.by_task.entry(key.task).or_default().entry(key.candidate).or_default().add(tally);
         }
-        if breakdown {
-            self.by_key
-                .entry(RollupKey { labels: Default::default(), task: NameId::NONE, ..*key })
-                .or_default()
-                .add(tally);
+        if depth != Depth::Total {
+            self.by_key.entry(RollupKey { labels: LabelsId::NONE, ..*key }).or_default().add(tally);
         }
+    }
+
+    /// The sums by workflow.
+    pub(super) fn by_workflow(&self) -> BTreeMap<NameId, Tally> {
+        let mut sums: BTreeMap<NameId, Tally> = BTreeMap::new();
+        self.by_key.iter().for_each(|(key, tally)| sums.entry(key.workflow).or_default().add(tally));
+        sums
     }
 }
 

@@ -7,11 +7,13 @@ use super::{Query, Report, report};
 use crate::domain::call::{Call, CallNo};
 use crate::domain::catalog::{Catalog, Model, Price, Rates, ServiceTier, Task, TaskCandidate, TaskSettings};
 use crate::domain::event::{Event, Key};
+use crate::domain::goal::GoalState;
 use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::outcome::{DecisionRef, FailureReason, OutcomeOf, OutcomeReport, Verdict};
 use crate::domain::pricing::Usage;
 use crate::domain::request::PolicyRequest;
+use crate::domain::request_goal::{AmendGoal, CompleteGoal, StartGoal};
 use crate::domain::state::State;
 use crate::domain::time::{HOUR_MS, UnixMillis};
 use crate::engine::hydrate::NoStore;
@@ -83,6 +85,41 @@ impl World {
     pub(super) fn amend(&mut self, amendment: &Amendment) {
         let recorded = self.engine.amend(&NoStore, amendment, self.now).unwrap();
         self.apply(&recorded.events);
+    }
+
+    /// Ends a goal.
+    pub(super) fn complete(&mut self, goal: &str, state: GoalState) {
+        self.complete_with(&CompleteGoal {
+            goal_id: goal.to_owned(),
+            state,
+            score: None,
+            note: String::new(),
+            by: String::new(),
+            key: None,
+        });
+    }
+
+    pub(super) fn complete_with(&mut self, request: &CompleteGoal) {
+        let act = self.engine.complete_goal(&NoStore, request, self.now).unwrap();
+        self.apply(&act.events);
+    }
+
+    /// Corrects how a goal ended.
+    pub(super) fn correct_goal(&mut self, goal: &str, state: GoalState, by: &str) {
+        let request = AmendGoal {
+            goal_id: goal.to_owned(),
+            state: Some(state),
+            by: by.to_owned(),
+            reason: "looked again".to_owned(),
+            ..AmendGoal::default()
+        };
+        let act = self.engine.amend_goal(&NoStore, &request, self.now).unwrap();
+        self.apply(&act.events);
+    }
+
+    pub(super) fn start(&mut self, request: &StartGoal) {
+        let act = self.engine.start_goal(&NoStore, request, self.now).unwrap();
+        self.apply(&act.events);
     }
 
     /// Looks at the flag as the daemon does after an outcome.
@@ -198,6 +235,19 @@ pub(super) fn elsewhere(task: &str, model: &str) -> OutcomeOf {
 pub(super) fn step_call(goal: &str, step: &str, success: bool) -> OutcomeReport {
     let report = came_to(elsewhere("tickets", GPT_4O), success, 30_000_000);
     OutcomeReport { goal_id: goal.to_owned(), step: step.to_owned(), ..report }
+}
+
+/// The same of a workflow, at a cost in nano-USD.
+pub(super) fn workflow_call(workflow: &str, goal: &str, step: &str, success: bool, nano: u64) -> OutcomeReport {
+    let cost = Some(NanoUsd(nano));
+    OutcomeReport { workflow: workflow.to_owned(), cost, ..step_call(goal, step, success) }
+}
+
+/// A call of a tool.
+pub(super) fn tool_call(workflow: &str, goal: &str, tool: &str, success: bool, nano: u64) -> OutcomeReport {
+    let of = OutcomeOf::Elsewhere { task: String::new(), model: String::new() };
+    let cost = Some(NanoUsd(nano));
+    OutcomeReport { of, tool: tool.to_owned(), cost, ..workflow_call(workflow, goal, "", success, nano) }
 }
 
 pub(super) fn key(n: u64) -> Key {

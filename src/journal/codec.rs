@@ -4,7 +4,7 @@
 use prost::Message as _;
 
 use super::pb::{self, event::Body as Stored};
-use super::{fields, place};
+use super::{fields, goal_facts, place};
 use crate::domain::call::CallNo;
 use crate::domain::event::{
     Asked, Body, Competitor, Decided, Event, ModelState, OutcomeAmended, OutcomeRecorded, PolicyVerdict,
@@ -72,7 +72,7 @@ pub enum CodecError {
 /// Amounts of money are at most [`crate::domain::money::MAX_CALL_NANO_USD`] and shapes below 2⁶³ millionths, as the
 /// domain promises; larger ones would be cut down.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
-    let stored = pb::Event { project: 0, at_ms: event.at.0, body: Some(body_of(event)) };
+    let stored = pb::Event { project: 0, at_ms: event.at.0, body: body_of(event) };
     out.push(VERSION);
     out.extend_from_slice(&stored.encode_to_vec());
 }
@@ -99,8 +99,8 @@ pub(crate) fn message(bytes: &[u8]) -> Result<&[u8], CodecError> {
     }
 }
 
-fn body_of(event: &Event) -> Stored {
-    match &event.body {
+fn body_of(event: &Event) -> Option<Stored> {
+    Some(match &event.body {
         Body::Started { epoch, version } => Stored::Started(pb::Started { epoch: *epoch, version: version.clone() }),
         Body::Named { kind, id, text } => {
             Stored::Named(pb::Named { kind: fields::kind_number(*kind), id: id.0, text: text.clone() })
@@ -142,7 +142,16 @@ fn body_of(event: &Event) -> Stored {
             key: key.as_ref().map(fields::key_of),
         }),
         Body::FlagLooked(look) => Stored::FlagLooked(look_of(look)),
-    }
+        Body::Gated(_)
+        | Body::AccountOpened(_)
+        | Body::GoalStarted(_)
+        | Body::GoalClosed(_)
+        | Body::GoalAmended(_)
+        | Body::GoalsTimedOut { .. }
+        | Body::BudgetGranted(_)
+        | Body::AlertRaised(_)
+        | Body::AlertAcknowledged { .. } => return goal_facts::stored(event),
+    })
 }
 
 fn body(at: UnixMillis, stored: Stored) -> Result<Body, CodecError> {
@@ -184,6 +193,7 @@ fn body(at: UnixMillis, stored: Stored) -> Result<Body, CodecError> {
             key: fields::key(reset.key)?,
         },
         Stored::FlagLooked(look) => Body::FlagLooked(Box::new(look_from(&look))),
+        other => return goal_facts::read(at, other)?.ok_or(CodecError::UnknownBody),
     })
 }
 
@@ -214,6 +224,8 @@ fn decided_of(at: UnixMillis, decided: &Decided) -> pb::Decided {
         reason: decided.reason.clone(),
         asked: decided.asked.as_deref().map(asked_of),
         catalog: decided.catalog,
+        charges: goal_facts::charges_of(&decided.charges),
+        exhausted: decided.exhausted.as_ref().map(|e| goal_facts::exhausted_of(at, e)),
     }
 }
 
@@ -257,6 +269,8 @@ fn decided_from(at: UnixMillis, stored: pb::Decided) -> Result<Decided, CodecErr
         catalog: stored.catalog,
         service_tier: fields::tier(stored.service_tier)?,
         reason: stored.reason,
+        charges: goal_facts::charges(&stored.charges)?,
+        exhausted: stored.exhausted.map(|e| goal_facts::exhausted(at, e).map(Box::new)).transpose()?,
         asked: stored.asked.map(|a| Box::new(asked(a))),
         key: fields::key(stored.key)?,
     })
@@ -334,6 +348,7 @@ fn recorded_of(at: UnixMillis, recorded: &OutcomeRecorded) -> pb::OutcomeRecorde
         settled: Some(fields::settled_of(&recorded.settled)),
         evidence: recorded.evidence.clone(),
         output_ref: recorded.output_ref.clone(),
+        charges: goal_facts::charges_of(&recorded.charges),
         key: recorded.key.as_ref().map(fields::key_of),
     }
 }
@@ -351,6 +366,7 @@ fn recorded_from(at: UnixMillis, stored: pb::OutcomeRecorded) -> Result<OutcomeR
         settled: fields::settled(&fields::required("settled", stored.settled)?)?,
         evidence: stored.evidence,
         output_ref: stored.output_ref,
+        charges: goal_facts::charges(&stored.charges)?,
         key: fields::key(stored.key)?,
     })
 }

@@ -1,5 +1,8 @@
 //! Every fact comes back from its bytes as it was; the bytes themselves are pinned.
 
+#[path = "goal_facts_tests.rs"]
+mod goal_facts;
+
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -48,8 +51,14 @@ fn kind() -> impl Strategy<Value = NameKind> {
 }
 
 fn traits() -> impl Strategy<Value = CallTraits> {
-    (one_of(Arm::ALL), one_of(Selection::ALL), any::<bool>(), any::<bool>()).prop_map(
-        |(arm, selection, may_teach, quality_reward)| CallTraits { arm, selection, may_teach, quality_reward },
+    (one_of(Arm::ALL), one_of(Selection::ALL), any::<[bool; 3]>()).prop_map(
+        |(arm, selection, [may_teach, quality_reward, learns_from_goal])| CallTraits {
+            arm,
+            selection,
+            may_teach,
+            quality_reward,
+            learns_from_goal,
+        },
     )
 }
 
@@ -133,13 +142,13 @@ fn decided() -> impl Strategy<Value = Decided> {
         one_of(&ServiceTier::ALL),
         text(),
         option::of(asked()),
-        (key(), any::<u32>()),
+        (key(), any::<u32>(), vec(goal_facts::charge(), 0..4), option::of(goal_facts::exhausted())),
     );
     (first, amounts, lists, rest).prop_map(|(first, amounts, lists, rest)| {
         let (number, verdict, place, traits, irreversible, expires_at) = first;
         let (hold, estimate, estimate_source, max_output_tokens) = amounts;
         let (fallbacks, competitors, exclusions) = lists;
-        let (drawn_by, keep, keep_step, service_tier, reason, asked, (key, catalog)) = rest;
+        let (drawn_by, keep, keep_step, service_tier, reason, asked, (key, catalog, charges, exhausted)) = rest;
         let keep = if keep_step { Some(place.step_key) } else { keep };
         Decided {
             number,
@@ -160,6 +169,8 @@ fn decided() -> impl Strategy<Value = Decided> {
             catalog,
             service_tier,
             reason,
+            charges,
+            exhausted: exhausted.map(Box::new),
             asked: asked.map(Box::new),
             key,
         }
@@ -176,11 +187,11 @@ prop_compose! {
     fn recorded()(
         call in number(), decision in option::of(number()), place in option::of(new_call()), served in option::of(name()),
         flags in any::<(bool, bool)>(), retry_of in option::of(number()), counted_at in instant(), settled in settled(),
-        evidence in text(), output_ref in text(), key in key(),
+        evidence in text(), output_ref in text(), charges in vec(goal_facts::charge(), 0..3), key in key(),
     ) -> OutcomeRecorded {
         OutcomeRecorded {
             call, decision: decision.unwrap_or(call), place: place.map(Box::new), served, off_policy: flags.0, retry_of,
-            evaluation: flags.1, counted_at, settled, evidence, output_ref, key,
+            evaluation: flags.1, counted_at, settled, evidence, output_ref, charges, key,
         }
     }
 }
@@ -218,6 +229,7 @@ fn body() -> impl Strategy<Value = Body> {
             Body::PosteriorReset { task, candidate, from, by, reason, key }
         }),
         look().prop_map(|l| Body::FlagLooked(Box::new(l))),
+        goal_facts::body(),
     ]
 }
 
@@ -262,7 +274,13 @@ pub(in crate::journal) fn ordinary() -> [Event; 2] {
         step_key: 0x1122_3344_5566_7788,
         ..Place::default()
     };
-    let traits = CallTraits { arm: Arm::Router, selection: Selection::Draw, may_teach: true, quality_reward: false };
+    let traits = CallTraits {
+        arm: Arm::Router,
+        selection: Selection::Draw,
+        may_teach: true,
+        quality_reward: false,
+        learns_from_goal: false,
+    };
     let decided = Decided {
         number,
         verdict: PolicyVerdict::Allow,
@@ -286,6 +304,8 @@ pub(in crate::journal) fn ordinary() -> [Event; 2] {
         catalog: 1,
         service_tier: ServiceTier::Standard,
         reason: String::new(),
+        charges: Vec::new(),
+        exhausted: None,
         asked: None,
         key: None,
     };
@@ -313,6 +333,7 @@ pub(in crate::journal) fn ordinary() -> [Event; 2] {
         settled,
         evidence: String::new(),
         output_ref: String::new(),
+        charges: Vec::new(),
         key: None,
     };
     [

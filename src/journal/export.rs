@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::codec::{self, CodecError};
 use super::pb;
+use crate::domain::budget::Charge;
 use crate::domain::call::CallTraits;
 use crate::domain::event::{Body, Decided, Event};
 use crate::domain::names::{LabelsId, NameId, NameKind, Names};
@@ -103,12 +104,18 @@ fn unpack(fields: &mut Map<String, Value>, event: &Event, names: &Names) {
                 unpack_decided(of, decided, names);
             }
         }
+        Body::Gated(gated) => {
+            if let Some(Value::Object(of)) = fields.get_mut("gated") {
+                unpack_charges(of, &gated.charges);
+            }
+        }
         Body::OutcomeRecorded(recorded) => {
             let Some(Value::Object(of)) = fields.get_mut("outcome_recorded") else { return };
             if let (Some(Value::Object(place)), Some(new)) = (of.get_mut("place"), &recorded.place) {
                 place.insert("traits".to_owned(), traits(new.traits));
             }
             unpack_usage(of, recorded.settled.usage);
+            unpack_charges(of, &recorded.charges);
         }
         Body::OutcomeAmended(amended) => {
             if let Some(Value::Object(of)) = fields.get_mut("outcome_amended") {
@@ -148,16 +155,25 @@ fn unpack_decided(fields: &mut Map<String, Value>, decided: &Decided, names: &Na
         }
     }
     fields.insert("traits".to_owned(), traits(decided.traits));
+    unpack_charges(fields, &decided.charges);
 }
 
 fn traits(traits: CallTraits) -> Value {
-    let CallTraits { arm, selection, may_teach, quality_reward } = traits;
+    let CallTraits { arm, selection, may_teach, quality_reward, learns_from_goal } = traits;
     json!({
         "arm": arm.as_str(),
         "selection": selection.as_str(),
         "may_teach": may_teach,
         "quality_reward": quality_reward,
+        "learns_from_goal": learns_from_goal,
     })
+}
+
+fn unpack_charges(fields: &mut Map<String, Value>, charges: &[Charge]) {
+    if !charges.is_empty() {
+        let charge = |c: &Charge| json!({ "account": c.account.0, "held": c.held });
+        fields.insert("charges".to_owned(), charges.iter().map(charge).collect());
+    }
 }
 
 fn unpack_usage(fields: &mut Map<String, Value>, usage: Option<Usage>) {
@@ -177,6 +193,7 @@ fn unpack_usage(fields: &mut Map<String, Value>, usage: Option<Usage>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::budget::AccountKey;
     use crate::domain::names::Labels;
     use crate::domain::time::UnixMillis;
     use crate::journal::codec::tests::ordinary;
@@ -213,7 +230,7 @@ mod tests {
              \"verdict\":\"POLICY_VERDICT_ALLOW\",\"place\":{\"task\":2,\"task_name\":\"triage\",\"candidate\":5,\
              \"candidate_name\":\"d/small\",\"workflow\":3,\"workflow_name\":\"support\",\"step\":7,\"step_name\":\"classify\",\
              \"goal\":\"ticket-84921\",\"step_key\":\"1234605616436508552\"},\"traits\":{\"arm\":\"router\",\"selection\":\"draw\",\
-             \"may_teach\":true,\"quality_reward\":false},\"expires_after_ms\":3600000,\"hold_nano\":4200000,\
+             \"may_teach\":true,\"quality_reward\":false,\"learns_from_goal\":false},\"expires_after_ms\":3600000,\"hold_nano\":4200000,\
              \"estimate_nano\":690000,\"estimate_source\":\"ESTIMATE_SOURCE_LEARNED\",\"max_output_tokens\":4096,\
              \"competitors\":[{\"candidate\":5,\"candidate_name\":\"d/small\",\"alpha_micro\":930000000,\
              \"beta_micro\":70000000,\"cost_nano\":690000},{\"candidate\":4,\"candidate_name\":\"c/middle\",\
@@ -239,6 +256,24 @@ mod tests {
         }
         let line = event_json(1, &bytes(&event), &names).unwrap();
         assert_eq!(line["decided"]["place"]["labels_set"]["team"], "red");
+    }
+
+    #[test]
+    fn what_a_call_is_booked_on_is_taken_apart() {
+        let charges = [(0x0102_0304_0506_0708, 4_200_000), (u64::MAX, 0)];
+        let booked = charges.map(|(account, held)| Charge { account: AccountKey(account), held }).to_vec();
+        let [mut decided, mut recorded] = ordinary();
+        if let (Body::Decided(decided), Body::OutcomeRecorded(recorded)) = (&mut decided.body, &mut recorded.body) {
+            decided.charges.clone_from(&booked);
+            recorded.charges = booked;
+        }
+        for (event, field) in [(decided, "decided"), (recorded, "outcome_recorded")] {
+            let line = event_json(1, &bytes(&event), &names()).unwrap();
+            assert_eq!(
+                line[field]["charges"].to_string(),
+                "[{\"account\":72623859790382856,\"held\":4200000},{\"account\":18446744073709551615,\"held\":0}]"
+            );
+        }
     }
 
     #[test]

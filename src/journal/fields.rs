@@ -15,6 +15,7 @@ use crate::domain::pricing::Usage;
 
 const MAY_TEACH: u32 = 1 << 6;
 const QUALITY_REWARD: u32 = 1 << 7;
+const LEARNS_FROM_GOAL: u32 = 1 << 8;
 
 /// A word of the domain from its stored number.
 pub(crate) fn word<T>(field: &'static str, number: i64, of: impl Fn(u8) -> Option<T>) -> Result<T, CodecError> {
@@ -77,13 +78,14 @@ pub(crate) fn estimate(number: i32) -> Result<EstimateSource, CodecError> {
     })
 }
 
-/// Traits as one number: arm, selection and two flags.
+/// Traits as one number: arm, selection and three flags.
 pub(crate) fn traits_number(traits: CallTraits) -> u32 {
     let flag = |set: bool, bit: u32| if set { bit } else { 0 };
     traits.arm as u32
         | (traits.selection as u32) << 3
         | flag(traits.may_teach, MAY_TEACH)
         | flag(traits.quality_reward, QUALITY_REWARD)
+        | flag(traits.learns_from_goal, LEARNS_FROM_GOAL)
 }
 
 /// Traits as read.
@@ -93,6 +95,7 @@ pub(crate) fn traits(number: u32) -> Result<CallTraits, CodecError> {
         selection: word("selection", i64::from(number >> 3 & 7), Selection::from_number)?,
         may_teach: number & MAY_TEACH != 0,
         quality_reward: number & QUALITY_REWARD != 0,
+        learns_from_goal: number & LEARNS_FROM_GOAL != 0,
     })
 }
 

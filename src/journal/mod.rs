@@ -12,7 +12,7 @@
 //! | `verify.rs` | [`verify`]: every byte of every segment |
 //! | `walk.rs`, `catalog.rs` | frames of one segment; segments of one directory and how they connect |
 //! | `segment.rs` | the bytes: header, frame, chain, [`Location`] |
-//! | `codec.rs`, `fields.rs`, `place.rs`, `pb.rs` | events and their stored form |
+//! | `codec.rs`, `goal_facts.rs`, `fields.rs`, `place.rs`, `pb.rs` | events and their stored form |
 //! | `export.rs`, `audit.rs` | events as JSON; sums of money taken from the events alone |
 //! | `storage.rs`, `options.rs`, `error.rs` | the writing half of the file system (tests replace it), settings, errors |
 //!
@@ -32,6 +32,7 @@ mod commit;
 mod error;
 pub mod export;
 pub(crate) mod fields;
+pub(crate) mod goal_facts;
 mod options;
 pub(crate) mod pb;
 mod place;

@@ -7,7 +7,7 @@ use super::admin_reply::{
     CellReply, ModelReply, ModelStateReply, ModelsReply, PosteriorsReply, RecordCounts, ReloadReply, ResetPosterior,
     ResetReply, SetModelState, StatusReply,
 };
-use super::{Service, ServiceError, Synced};
+use super::{Reread, Service, ServiceError, Synced};
 use crate::domain::beta::Beta;
 use crate::domain::catalog::{Catalog, Task, TaskCandidate};
 use crate::domain::event::ModelState;
@@ -105,7 +105,8 @@ impl Service {
     /// The catalogue is faulty: file, line, column, key.
     pub async fn reload_catalog(&self) -> Result<ReloadReply, ServiceError> {
         self.accepting()?;
-        let (catalog, text, warnings) = (self.catalog_source)().map_err(EngineError::Precondition)?;
+        let read = (self.catalog_source)().map_err(EngineError::Precondition)?;
+        let Reread { catalog, text, budgets, goal_rules, warnings } = read;
         let catalog = Arc::new(catalog);
         let (reply, synced) = {
             let mut engine = self.engine.lock();
@@ -116,6 +117,7 @@ impl Service {
             let events = engine.catalog_events(&catalog, &text, now);
             self.write(&mut engine, &events)?;
             engine.use_catalog(catalog.clone());
+            engine.use_budgets(Arc::new(budgets), Arc::new(goal_rules));
             let catalog_version = catalog.version().to_owned();
             (ReloadReply { catalog_version, changed, changes, warnings }, Synced(Some(self.journal.commit_waiter())))
         };

@@ -1,6 +1,7 @@
 //! From what was decided to what the caller reads: the served candidate, the sentence, and, where asked for, every
 //! candidate with its interval and propensity. Computed outside the lock.
 
+use super::goal_reply::Exhaustion;
 use super::reply::{CandidateReply, INTERVAL_LEVEL, PolicyReply};
 use crate::domain::beta::{Beta, BetaGrid};
 use crate::domain::call::{Arm, Selection};
@@ -67,12 +68,18 @@ pub(super) fn assemble(
         candidates: Vec::new(),
         blocked_by_cost: Vec::new(),
         warnings: Vec::new(),
+        budgets: Vec::new(),
+        exhaustion: decided.exhausted.as_deref().map(Exhaustion::from),
     }
 }
 
 /// One sentence: why this model, or why none.
 fn sentence(decided: &Decided, served: Option<&TaskCandidate>, excluded: &[(&str, Exclusion)]) -> String {
+    let budget = decided.exhausted.as_ref();
     let Some(served) = served else {
+        if let Some(budget) = budget {
+            return format!("Budget {} covers no eligible candidate. {}", budget.budget, budget.message);
+        }
         if decided.verdict != PolicyVerdict::Block {
             return decided.reason.clone();
         }
@@ -80,6 +87,15 @@ fn sentence(decided: &Decided, served: Option<&TaskCandidate>, excluded: &[(&str
         return format!("No candidate is eligible: {}.", each.join(", "));
     };
     let (id, of) = (&served.id, decided.competitors.len());
+    match (decided.verdict, budget) {
+        (PolicyVerdict::Downgrade, Some(budget)) => {
+            return format!("{id}: the cheapest eligible candidate that budget {} still covers.", budget.budget);
+        }
+        (PolicyVerdict::AllowWithWarning, Some(budget)) => {
+            return format!("{id}, although budget {} does not cover it; that budget only warns.", budget.budget);
+        }
+        _ => {}
+    }
     if decided.traits.arm == Arm::Pinned {
         return format!("{id}: the request leaves only this model.");
     }

@@ -3,8 +3,13 @@
 
 mod admin;
 pub mod admin_reply;
+mod budgets;
 mod decided;
 mod explain;
+pub mod goal_reply;
+mod goals;
+mod listing;
+mod receipts;
 mod reply;
 mod shelf;
 mod upkeep;
@@ -16,7 +21,8 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-pub use reply::{CandidateReply, INTERVAL_LEVEL, OutcomeReply, PolicyReply, PosteriorReply};
+use goal_reply::BudgetStanding;
+pub use reply::{CandidateReply, INTERVAL_LEVEL, OutcomeReply, PolicyReply, PosteriorReply, VoidReply};
 
 use crate::domain::beta::BetaGrid;
 use crate::domain::call::{Call, CallNo, CallTraits};
@@ -124,11 +130,23 @@ pub struct About {
     pub addresses: Vec<String>,
 }
 
-/// A catalogue read anew: itself, its text, and what to warn of; or why not.
-pub type CatalogRead = Result<(crate::domain::catalog::Catalog, String, Vec<String>), String>;
+/// What a reload read: catalogue, budgets and rules of goals.
+#[derive(Debug)]
+pub struct Reread {
+    /// The catalogue.
+    pub catalog: crate::domain::catalog::Catalog,
+    /// Its text.
+    pub text: String,
+    /// The budgets, their users concealed.
+    pub budgets: crate::domain::budget::Budgets,
+    /// The rules of goals.
+    pub goal_rules: crate::domain::goal::GoalRules,
+    /// What to warn of.
+    pub warnings: Vec<String>,
+}
 
-/// Reads the catalogue again.
-pub type CatalogSource = Box<dyn Fn() -> CatalogRead + Send + Sync>;
+/// Reads catalogue and configuration again, or says why not.
+pub type CatalogSource = Box<dyn Fn() -> Result<Reread, String> + Send + Sync>;
 
 /// The daemon's heart: one engine behind one lock, one journal behind it.
 pub struct Service {
@@ -256,17 +274,25 @@ impl Service {
         {
             return Ok(Decided::Before(seq, Synced(Some(self.journal.commit_waiter()))));
         }
-        if !request.goal_id.is_empty() {
-            hydrate::goal(&mut engine.state, &self.shelf, &request.goal_id);
-        }
-        let answer = engine.decide(request, now)?;
+        hydrate::chain(&mut engine.state, &self.shelf, &request.goal_id);
+        hydrate::chain(&mut engine.state, &self.shelf, &request.asked.parent_goal);
+        let answer = self.sure(engine.decide(request, now))?;
         self.write(&mut engine, &answer.events)?;
+        let charges = &answer.decided.charges;
+        if !request.dry_run {
+            self.raise_alerts(&mut engine, charges, &request.goal_id, now)?;
+        }
+        let lines = match charges.is_empty() || request.dry_run {
+            true => answer.lines.clone(),
+            false => engine.standing(charges, &request.goal_id),
+        };
         let unsynced_names = self.named_seq.load(Ordering::Acquire) > self.journal.synced_seq();
         let must_sync = answer.must_sync || (unsynced_names && !request.dry_run);
         let synced = Synced(must_sync.then(|| self.journal.commit_waiter()));
         let catalog_version = engine.catalog().version().to_owned();
         drop(engine);
         let mut reply = explain::reply(&answer, catalog_version, request);
+        reply.budgets = lines.iter().map(BudgetStanding::from).collect();
         if !request.dry_run {
             reply.decision_id = Some(self.decision_id(&answer.decided, now));
         }
@@ -322,21 +348,25 @@ impl Service {
         self.answer(taken).await
     }
 
-    /// Declares a decision's call never made; answers whether that was known before.
+    /// Declares the call of a decision or hold never made.
     ///
     /// # Errors
     /// See [`ServiceError`].
-    pub async fn void(&self, call: CallNo, by: &str, reason: &str) -> Result<bool, ServiceError> {
+    pub async fn void(&self, call: CallNo, by: &str, reason: &str) -> Result<VoidReply, ServiceError> {
         self.accepting()?;
-        let (duplicate, synced) = {
+        let (reply, synced) = {
             let mut engine = self.engine.lock();
             let now = self.clock.now();
             let event = self.sure(engine.void(&self.shelf, call, by, reason, now))?;
             self.write(&mut engine, event.as_slice())?;
-            (event.is_none(), Synced(Some(self.journal.commit_waiter())))
+            let told = engine.state.calls.get(&call).map(|c| (c.charges.clone(), c.goal.clone()));
+            let (charges, goal) = told.unwrap_or_default();
+            let budgets = engine.standing(&charges, &goal).iter().map(BudgetStanding::from).collect();
+            let synced = Synced(Some(self.journal.commit_waiter()));
+            (VoidReply { duplicate: event.is_none(), budgets }, synced)
         };
         synced.wait().await?;
-        Ok(duplicate)
+        Ok(reply)
     }
 
     /// Figures over a window.
@@ -351,7 +381,7 @@ impl Service {
 
     fn calls_of(&self, engine: &mut Engine, goal: &str) -> Result<Vec<Call>, ServiceError> {
         let numbers: Vec<CallNo> = match hydrate::goal(&mut engine.state, &self.shelf, goal) {
-            Some(thread) => thread.entries.iter().map(|e| e.order.number).collect(),
+            Some(goal) => goal.thread.entries.iter().map(|e| e.order.number).collect(),
             None => Vec::new(),
         };
         let call = |n: &CallNo| hydrate::call(&mut engine.state, &self.shelf, *n).cloned();
@@ -413,6 +443,10 @@ impl Service {
             let look = engine.look_at_flag(call.task, now);
             self.write(&mut engine, look.as_slice())?;
         }
+        if !recorded.duplicate {
+            self.raise_alerts(&mut engine, &call.charges, &call.goal, now)?;
+        }
+        let budgets = engine.standing(&call.charges, &call.goal).iter().map(BudgetStanding::from).collect();
         // A duplicate waits too: what it repeats may not be on disk yet.
         let synced = Synced(Some(self.journal.commit_waiter()));
         let posterior = posterior_of(&engine, &call);
@@ -427,6 +461,7 @@ impl Service {
             duplicate: recorded.duplicate,
             overrun: settled.overrun,
             posterior,
+            budgets,
         };
         Ok(Taken { reply, synced, first_seq: recorded.first_seq.filter(|_| call.amendments > 0) })
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::goal_reply::{BudgetStanding, Exhaustion};
 use crate::domain::beta::Beta;
 use crate::domain::call::Arm;
 use crate::domain::catalog::TaskCandidate;
@@ -46,6 +47,10 @@ pub struct PolicyReply {
     pub blocked_by_cost: Vec<(Arc<str>, f64, f64)>,
     /// What the caller should put right.
     pub warnings: Vec<String>,
+    /// Every budget that applies to the call, its hold included.
+    pub budgets: Vec<BudgetStanding>,
+    /// The budget that stood in the way; `None`: none did.
+    pub exhaustion: Option<Exhaustion>,
 }
 
 /// What is known of one candidate for one decision.
@@ -95,4 +100,15 @@ pub struct OutcomeReply {
     pub overrun: bool,
     /// The learner's belief; `None` where it taught nothing.
     pub posterior: Option<PosteriorReply>,
+    /// Every budget that applies to the call, as it stands now.
+    pub budgets: Vec<BudgetStanding>,
+}
+
+/// The answer of VoidDecision.
+#[derive(Clone, Debug, Default)]
+pub struct VoidReply {
+    /// It had been voided before: nothing new was recorded.
+    pub duplicate: bool,
+    /// Every budget that held something for the call, after the release.
+    pub budgets: Vec<BudgetStanding>,
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::domain::budget::{Account, AccountKey};
 use crate::domain::call::{Call, CallNo};
-use crate::domain::goal::GoalThread;
+use crate::domain::goal::Goal;
 use crate::domain::state::KeyUse;
 use crate::engine::hydrate::ColdStore;
 use crate::state::{SledStore, StoreError};
@@ -81,8 +82,12 @@ impl ColdStore for Shelf {
         self.0.load().store()?.call(number)
     }
 
-    fn goal(&self, id: &str) -> Option<GoalThread> {
+    fn goal(&self, id: &str) -> Option<Goal> {
         self.0.load().store()?.goal(id)
+    }
+
+    fn account(&self, key: AccountKey) -> Option<Account> {
+        self.0.load().store()?.account(key)
     }
 
     fn key(&self, hash: u128) -> Option<KeyUse> {

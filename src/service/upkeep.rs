@@ -60,6 +60,9 @@ impl Service {
             while let Some(event) = engine.expire(now, EXPIRE_AT_ONCE) {
                 self.write(&mut engine, &[event])?;
             }
+            while let Some(event) = engine.time_out_goals(now, EXPIRE_AT_ONCE) {
+                self.write(&mut engine, &[event])?;
+            }
         }
         self.checkpoint()
     }

@@ -9,13 +9,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::error::StoreError;
+use super::goal_records::{self, Part};
 use super::keys::{self, Kind, SLOT_BITS};
 use super::store::{SledStore, Written, slot_of};
-use super::{load, records, tally, trust};
+use super::{load, records, sums, trust};
+use crate::domain::budget::{Account, AccountKey};
 use crate::domain::call::{CallNo, Stage};
-use crate::domain::rollup::{Grain, Rollups};
 use crate::domain::state::{State, Touched};
 use crate::domain::time::UnixMillis;
 use crate::journal::{fields, pb};
@@ -32,6 +34,7 @@ pub struct Checkpoint {
     meta: pb::Meta,
     writes: Writes,
     pages: BTreeMap<u64, Vec<pb::Call>>,
+    parts: Vec<(Vec<u8>, Part)>,
     minutes_dropped: Vec<UnixMillis>,
     written: Written,
     cold: Committed,
@@ -51,6 +54,7 @@ impl Checkpoint {
 pub struct Committed {
     calls: Vec<CallNo>,
     goals: Vec<Arc<str>>,
+    accounts: Vec<AccountKey>,
     keys: Vec<u128>,
 }
 
@@ -71,12 +75,30 @@ impl SledStore {
             meta: load::meta_of(state),
             writes: Writes::new(),
             pages: BTreeMap::new(),
+            parts: Vec::new(),
             minutes_dropped,
             written: self.written().clone(),
             cold: Committed::default(),
         };
         checkpoint.add_calls(state, &touched);
-        checkpoint.add_cold(state, touched.goals, touched.keys);
+        sums::put(state, &touched, |key, value| {
+            checkpoint.writes.insert(key, value);
+        });
+        checkpoint.add_goals(state, touched.goals);
+        checkpoint.add_accounts(state, touched.accounts);
+        checkpoint.add_keys(state, touched.keys);
+        for tool in touched.tools {
+            if let Some(of) = state.tools.get(&tool) {
+                checkpoint.put(Kind::Tool.key(&[&tool.0.to_be_bytes()]), &goal_records::tool_of(of));
+            }
+        }
+        for number in touched.alerts {
+            let key = Kind::Alert.key(&[&number.to_be_bytes()]);
+            match state.alerts.get(&number) {
+                Some(alert) => checkpoint.put(key, &goal_records::alert_of(alert)),
+                None => checkpoint.remove(key),
+            }
+        }
         for (task, candidate) in touched.cells {
             if let Some(cell) = state.cell(task, candidate) {
                 checkpoint.put(keys::cell(task, candidate), &records::cell_of(cell));
@@ -85,14 +107,6 @@ impl SledStore {
         for task in touched.flags {
             if let Some(of) = state.tasks.get(&task) {
                 checkpoint.put(Kind::Flag.key(&[&task.0.to_be_bytes()]), &records::flag_of(&of.flag));
-            }
-        }
-        for (grain, start, of) in touched.sums {
-            let sum = buckets(&state.rollups, grain).get(&start).and_then(|bucket| bucket.get(&of));
-            let key = keys::sum(grain, start, &of);
-            match sum.filter(|sum| !sum.is_empty()) {
-                Some(sum) => checkpoint.put(key, &tally::stored(sum)),
-                None => checkpoint.remove(key),
             }
         }
         if touched.tables {
@@ -128,6 +142,11 @@ impl SledStore {
                 state.goals.remove(&goal);
             }
         }
+        for account in committed.accounts {
+            if !touched.accounts.contains(&account) {
+                state.accounts.remove(&account);
+            }
+        }
         for key in committed.keys {
             if !keys.contains(&key) {
                 state.keys.remove(&key);
@@ -148,13 +167,32 @@ impl SledStore {
         if state.goals.len() > touched.goals.len() + spare {
             state.goals.retain(|goal, _| touched.goals.contains(goal));
         }
+        // Those of running periods stay, so it takes many new ones until another look pays.
+        let kept = self.accounts_kept.load(Ordering::Relaxed);
+        if state.accounts.len() > kept + touched.accounts.len() + spare {
+            let (now, touched) = (state.last_at, &touched.accounts);
+            let wanted = |key: &AccountKey, of: &Account| load::is_running(of, now) || touched.contains(key);
+            state.accounts.retain(|key, of| wanted(key, of));
+            self.accounts_kept.store(state.accounts.len(), Ordering::Relaxed);
+        }
         if state.keys.len() > keys.len() + spare {
             state.keys.retain(|key, _| keys.contains(key));
         }
     }
 
     fn write(&self, checkpoint: Checkpoint) -> Result<Committed, StoreError> {
-        let Checkpoint { mut meta, mut writes, pages, minutes_dropped, mut written, cold } = checkpoint;
+        let Checkpoint { mut meta, mut writes, pages, parts, minutes_dropped, mut written, cold } = checkpoint;
+        for (key, part) in parts {
+            let sealed = keys::seal(&key, &part.stored());
+            if self.db.get(&key)?.as_deref() != Some(&sealed[..]) {
+                writes.insert(key, Some(sealed));
+            }
+        }
+        // Marks of accounts whose period has ended since.
+        let ended = keys::ending(Some(UnixMillis(meta.last_at_ms.saturating_add(1))));
+        for mark in self.db.range(Kind::RunningAccount.prefix()..ended).keys() {
+            writes.insert(mark?.to_vec(), None);
+        }
         for (page, calls) in pages {
             let key = keys::page(page);
             let merged = merge(self.get(&key)?.unwrap_or_default(), calls);
@@ -166,8 +204,10 @@ impl SledStore {
             writes.insert(mark, sealed);
         }
         for minute in minutes_dropped {
-            for key in self.db.scan_prefix(keys::bucket(Grain::Minute, minute)).keys() {
-                writes.insert(key?.to_vec(), None);
+            for kind in keys::MINUTES {
+                for key in self.db.scan_prefix(keys::bucket(kind, minute)).keys() {
+                    writes.insert(key?.to_vec(), None);
+                }
             }
         }
         let mut batch = sled::Batch::default();
@@ -228,13 +268,42 @@ impl Checkpoint {
         }
     }
 
-    fn add_cold(&mut self, state: &State, goals: HashSet<Arc<str>>, used: Vec<u128>) {
-        for goal in goals {
-            if let Some(thread) = state.goals.get(&goal) {
-                self.put(Kind::Goal.key(&[goal.as_bytes()]), &records::goal_of(thread));
-                self.cold.goals.push(goal);
+    fn add_goals(&mut self, state: &State, goals: HashSet<Arc<str>>) {
+        for id in goals {
+            let Some(goal) = state.goals.get(&id) else { continue };
+            let parts = goal_records::parts(goal);
+            for number in 0..parts {
+                // Made into bytes only at the commit, which writes those that changed.
+                self.parts.push((keys::goal_part(&id, number as u32), Part::of(goal, number)));
+            }
+            self.put(keys::goal(&id), &goal_records::goal_of(&id, goal, parts));
+            self.put(keys::goal_at(goal.opened_at, &id), &pb::CallPage::default());
+            let (workflow, entry) = (goal.workflow, (goal.last_at, id));
+            let is_open = state.open_goals.get(&workflow).is_some_and(|open| open.contains(&entry));
+            let (last_at, id) = entry;
+            let mark = Kind::OpenGoal.key(&[id.as_bytes()]);
+            if is_open {
+                self.put(mark, &pb::OpenGoal { workflow: workflow.0, last_at_ms: last_at.0 });
+            } else {
+                self.remove(mark);
+            }
+            self.cold.goals.push(id);
+        }
+    }
+
+    fn add_accounts(&mut self, state: &State, accounts: HashSet<AccountKey>) {
+        for key in accounts {
+            let Some(account) = state.accounts.get(&key) else { continue };
+            self.put(keys::account(key), &goal_records::account_of(account, ""));
+            if load::is_running(account, state.last_at) {
+                self.put(keys::running(account.opened.resets_at, key), &pb::Account::default());
+            } else {
+                self.cold.accounts.push(key);
             }
         }
+    }
+
+    fn add_keys(&mut self, state: &State, used: Vec<u128>) {
         for hash in used {
             if let Some(used) = state.keys.get(&hash) {
                 self.put(Kind::Key.key(&[&hash.to_be_bytes()]), &records::key_use_of(used));
@@ -269,11 +338,4 @@ fn merge(mut page: pb::CallPage, calls: Vec<pb::Call>) -> pb::CallPage {
         }
     }
     page
-}
-
-fn buckets(rollups: &Rollups, grain: Grain) -> &BTreeMap<UnixMillis, crate::domain::rollup::Bucket> {
-    match grain {
-        Grain::Minute => &rollups.minutes,
-        Grain::Hour => &rollups.hours,
-    }
 }

@@ -4,10 +4,13 @@
 use prost::Message;
 
 use super::error::StoreError;
+use crate::domain::budget::AccountKey;
+use crate::domain::goal_tally::GoalKey;
 use crate::domain::names::{LabelsId, NameId};
-use crate::domain::rollup::{Grain, RollupKey};
+use crate::domain::rollup::RollupKey;
 use crate::domain::time::UnixMillis;
 use crate::journal::codec::{self, CodecError, VERSION};
+use crate::journal::goal_facts;
 
 /// The only project so far; every key begins with its number.
 const PROJECT: u32 = 0;
@@ -28,9 +31,20 @@ pub(super) enum Kind {
     ModelStates = b's',
     Hour = b'h',
     Minute = b'i',
+    GoalHour = b'H',
+    GoalMinute = b'I',
+    ContextHour = b'x',
+    ContextMinute = b'y',
     OpenPage = b'o',
     Page = b'p',
     Goal = b'g',
+    GoalPart = b'G',
+    OpenGoal = b'w',
+    GoalAt = b'b',
+    Account = b'a',
+    RunningAccount = b'r',
+    Tool = b't',
+    Alert = b'A',
     Key = b'k',
 }
 
@@ -53,6 +67,20 @@ impl Kind {
 /// Bytes in front of what identifies a record within its kind.
 pub(super) const PREFIX: usize = 5;
 
+/// Key of the mark that tells when a goal began: later ones sort first.
+pub(super) fn goal_at(opened_at: UnixMillis, id: &str) -> Vec<u8> {
+    Kind::GoalAt.key(&[&(!((opened_at.0 as u64) ^ (1 << 63))).to_be_bytes(), id.as_bytes()])
+}
+
+/// The inverse of [`goal_at`].
+pub(super) fn read_goal_at(key: &[u8]) -> Result<(UnixMillis, String), StoreError> {
+    let rest = key.get(PREFIX..).unwrap_or_default();
+    let (at, id) = rest.split_first_chunk::<8>().ok_or_else(|| StoreError::broken("a key is too short"))?;
+    let at = UnixMillis(((!u64::from_be_bytes(*at)) ^ (1 << 63)) as i64);
+    let id = String::from_utf8(id.to_vec()).map_err(|_| StoreError::broken("a goal's name is no text"))?;
+    Ok((at, id))
+}
+
 /// Key of the mark of a page that holds open decisions.
 pub(super) fn open_page(page: u64) -> Vec<u8> {
     Kind::OpenPage.key(&[&page.to_be_bytes()])
@@ -61,6 +89,31 @@ pub(super) fn open_page(page: u64) -> Vec<u8> {
 /// Key of a page of calls.
 pub(super) fn page(page: u64) -> Vec<u8> {
     Kind::Page.key(&[&page.to_be_bytes()])
+}
+
+/// Key of a goal.
+pub(super) fn goal(id: &str) -> Vec<u8> {
+    Kind::Goal.key(&[id.as_bytes()])
+}
+
+/// Key of a part of a goal.
+pub(super) fn goal_part(id: &str, part: u32) -> Vec<u8> {
+    Kind::GoalPart.key(&[id.as_bytes(), &part.to_be_bytes()])
+}
+
+/// Key of an account that belongs to no goal.
+pub(super) fn account(key: AccountKey) -> Vec<u8> {
+    Kind::Account.key(&[&key.0.to_be_bytes()])
+}
+
+/// What the marks of accounts begin with whose period ends then; `None`: never.
+pub(super) fn ending(resets_at: Option<UnixMillis>) -> Vec<u8> {
+    Kind::RunningAccount.key(&[&sortable(resets_at.unwrap_or(UnixMillis(i64::MAX)))])
+}
+
+/// Key of the mark of an account whose period is running, by the end of that period.
+pub(super) fn running(resets_at: Option<UnixMillis>, key: AccountKey) -> Vec<u8> {
+    [ending(resets_at), key.0.to_be_bytes().to_vec()].concat()
 }
 
 /// Key of a name.
@@ -78,17 +131,23 @@ pub(super) fn cell(task: NameId, candidate: NameId) -> Vec<u8> {
     Kind::Cell.key(&[&task.0.to_be_bytes(), &candidate.0.to_be_bytes()])
 }
 
+/// The kinds of sums per minute, in no order that matters.
+pub(super) const MINUTES: [Kind; 3] = [Kind::Minute, Kind::GoalMinute, Kind::ContextMinute];
+
 /// What all sums of one bucket begin with.
-pub(super) fn bucket(grain: Grain, start: UnixMillis) -> Vec<u8> {
-    let kind = if grain == Grain::Hour { Kind::Hour } else { Kind::Minute };
-    // The sign bit is flipped so that keys sort as instants do.
-    kind.key(&[&((start.0 as u64) ^ (1 << 63)).to_be_bytes()])
+pub(super) fn bucket(kind: Kind, start: UnixMillis) -> Vec<u8> {
+    kind.key(&[&sortable(start)])
 }
 
-/// Key of a sum.
-pub(super) fn sum(grain: Grain, start: UnixMillis, of: &RollupKey) -> Vec<u8> {
+/// Bytes that sort as instants do: the sign bit is flipped.
+fn sortable(at: UnixMillis) -> [u8; 8] {
+    ((at.0 as u64) ^ (1 << 63)).to_be_bytes()
+}
+
+/// Key of a sum over calls.
+pub(super) fn sum(kind: Kind, start: UnixMillis, of: &RollupKey) -> Vec<u8> {
     let RollupKey { task, candidate, workflow, step, tool, labels } = *of;
-    let mut key = bucket(grain, start);
+    let mut key = bucket(kind, start);
     for part in [task.0, candidate.0, workflow.0, step.0, tool.0, labels.0] {
         key.extend_from_slice(&part.to_be_bytes());
     }
@@ -98,12 +157,31 @@ pub(super) fn sum(grain: Grain, start: UnixMillis, of: &RollupKey) -> Vec<u8> {
 /// The inverse of [`sum`].
 pub(super) fn read_sum(key: &[u8]) -> Result<(UnixMillis, RollupKey), StoreError> {
     let mut rest = Rest::of(key);
-    let start = UnixMillis((rest.u64()? ^ (1 << 63)) as i64);
+    let start = rest.instant()?;
     let mut next = || rest.u32();
     let (task, candidate) = (NameId(next()?), NameId(next()?));
     let (workflow, step, tool) = (NameId(next()?), NameId(next()?), NameId(next()?));
     let of = RollupKey { task, candidate, workflow, step, tool, labels: LabelsId(next()?) };
     Ok((start, of))
+}
+
+/// Key of a sum over closed goals.
+pub(super) fn goal_sum(kind: Kind, start: UnixMillis, of: &GoalKey) -> Vec<u8> {
+    let GoalKey { workflow, labels, state } = *of;
+    let mut key = bucket(kind, start);
+    key.extend_from_slice(&workflow.0.to_be_bytes());
+    key.extend_from_slice(&labels.0.to_be_bytes());
+    key.push(state as u8);
+    key
+}
+
+/// The inverse of [`goal_sum`].
+pub(super) fn read_goal_sum(key: &[u8]) -> Result<(UnixMillis, GoalKey), StoreError> {
+    let mut rest = Rest::of(key);
+    let start = rest.instant()?;
+    let (workflow, labels) = (NameId(rest.u32()?), LabelsId(rest.u32()?));
+    let state = goal_facts::goal_state(rest.u8()?.into())?;
+    Ok((start, GoalKey { workflow, labels, state }))
 }
 
 /// Reads the numbers a key is made of.
@@ -119,6 +197,16 @@ impl<'a> Rest<'a> {
         let (first, rest) = self.0.split_first_chunk().ok_or_else(|| StoreError::broken("a key is too short"))?;
         self.0 = rest;
         Ok(*first)
+    }
+
+    /// The next eight bytes as an instant.
+    fn instant(&mut self) -> Result<UnixMillis, StoreError> {
+        Ok(UnixMillis((self.u64()? ^ (1 << 63)) as i64))
+    }
+
+    /// All bytes as text.
+    pub(super) fn text(&self) -> Result<&'a str, StoreError> {
+        std::str::from_utf8(self.0).map_err(|_| StoreError::broken("a name is no text"))
     }
 
     /// The next byte.
@@ -176,6 +264,7 @@ pub(super) fn share(key: &[u8], value: &[u8]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::goal::GoalState;
     use crate::journal::pb;
 
     #[test]
@@ -196,9 +285,14 @@ mod tests {
     #[test]
     fn sums_sort_by_time_and_come_back() {
         let of = RollupKey { task: NameId(3), labels: LabelsId(9), ..RollupKey::default() };
-        let keys = [-60_000, 0, 60_000].map(|at| sum(Grain::Minute, UnixMillis(at), &of));
+        let keys = [-60_000, 0, 60_000].map(|at| sum(Kind::Minute, UnixMillis(at), &of));
         assert!(keys.is_sorted());
         assert_eq!(read_sum(&keys[0]).unwrap(), (UnixMillis(-60_000), of));
         assert!(read_sum(&keys[0][..20]).is_err());
+        let of = GoalKey { workflow: NameId(3), labels: LabelsId(9), state: GoalState::TimedOut };
+        let keys = [-60_000, 0, 60_000].map(|at| goal_sum(Kind::GoalMinute, UnixMillis(at), &of));
+        assert!(keys.is_sorted());
+        assert_eq!(read_goal_sum(&keys[0]).unwrap(), (UnixMillis(-60_000), of));
+        assert!(read_goal_sum(&keys[0][..20]).is_err());
     }
 }

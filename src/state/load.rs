@@ -1,7 +1,7 @@
-//! Reads the hot part of the stored state back: everything but closed calls, goals and idempotency keys, which stay where
-//! they are until a fact needs them. Whatever does not read is damage.
+//! Reads the hot part of the stored state back: everything but closed calls, goals, accounts of ended periods and
+//! idempotency keys, which stay where they are until a fact needs them. Whatever does not read is damage.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use prost::Message;
 use sled::Tree;
@@ -10,10 +10,10 @@ use super::checkpoint::OPEN_AT_HAND;
 use super::error::StoreError;
 use super::keys::{self, Kind, Rest, SLOT_BITS};
 use super::store::Written;
-use super::{records, tally};
+use super::{goal_records, records, sums};
+use crate::domain::budget::{Account, AccountKey};
 use crate::domain::call::{CallNo, Stage};
 use crate::domain::names::{LabelsId, NameId};
-use crate::domain::rollup::Bucket;
 use crate::domain::state::{State, Touched};
 use crate::domain::time::UnixMillis;
 use crate::journal::{fields, pb};
@@ -34,6 +34,7 @@ pub(super) fn meta_of(state: &State) -> pb::Meta {
         minutes_from_ms: state.rollups.minutes_from.0,
         records: 0,
         records_sum: Vec::new(),
+        last_alert: state.last_alert,
     }
 }
 
@@ -82,7 +83,7 @@ fn readable(key: &[u8], value: &[u8]) -> Result<(), StoreError> {
             records::call(CallNo(0), call)?;
         }
     } else if is(Kind::Goal) {
-        records::goal(&keys::unseal(key, value)?)?;
+        goal_records::goal("", keys::unseal(key, value)?, Vec::new())?;
     } else if is(Kind::Key) {
         records::key_use(&keys::unseal(key, value)?);
     } else {
@@ -101,17 +102,17 @@ pub(super) fn load(tree: &Tree) -> Result<Option<(State, Written)>, StoreError> 
         catalog_versions: meta.catalog_versions,
         calls_total: meta.calls_total,
         amendments_total: meta.amendments_total,
+        last_alert: meta.last_alert,
         touched: Some(Touched::default()),
         ..State::default()
     };
-    state.rollups.minutes_from = UnixMillis(meta.minutes_from_ms);
     let sum: [u8; 16] = meta.records_sum.try_into().map_err(|_| StoreError::broken("the sum of records is cut"))?;
     let mut written = Written { records: meta.records, sum: u128::from_be_bytes(sum), ..Written::default() };
     names(tree, &mut state, &mut written)?;
     tasks(tree, &mut state)?;
-    state.rollups.hours = sums(tree, Kind::Hour)?;
-    state.rollups.minutes = sums(tree, Kind::Minute)?;
+    sums::load(tree, &mut state, UnixMillis(meta.minutes_from_ms))?;
     open_calls(tree, &mut state)?;
+    goals_and_budgets(tree, &mut state)?;
     Ok(Some((state, written)))
 }
 
@@ -157,17 +158,6 @@ fn tasks(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
     })
 }
 
-fn sums(tree: &Tree, kind: Kind) -> Result<BTreeMap<UnixMillis, Bucket>, StoreError> {
-    let mut buckets: BTreeMap<UnixMillis, Bucket> = BTreeMap::new();
-    for item in tree.scan_prefix(kind.prefix()) {
-        let (key, value) = item?;
-        let (start, of) = keys::read_sum(&key)?;
-        let sum = tally::read(&keys::unseal(&key, &value)?)?;
-        buckets.entry(start).or_default().insert(of, sum);
-    }
-    Ok(buckets)
-}
-
 /// The open decisions, from the pages that are marked as holding some.
 fn open_calls(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
     each(tree, Kind::OpenPage, |mut mark, _: pb::CallPage| {
@@ -190,6 +180,44 @@ fn open_calls(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
         }
         Ok(())
     })
+}
+
+/// Which goals are open, accounts whose period is running, tools and alerts.
+fn goals_and_budgets(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
+    each(tree, Kind::OpenGoal, |id, open: pb::OpenGoal| {
+        let entry = (UnixMillis(open.last_at_ms), Arc::from(id.text()?));
+        state.open_goals.entry(NameId(open.workflow)).or_default().insert(entry);
+        Ok(())
+    })?;
+    for mark in tree.range(keys::ending(Some(state.last_at))..).keys() {
+        let mark = mark?;
+        if !mark.starts_with(&Kind::RunningAccount.prefix()) {
+            break;
+        }
+        let mut rest = Rest::of(&mark);
+        rest.u64()?;
+        let account = AccountKey(rest.u64()?);
+        let key = keys::account(account);
+        let value = tree.get(&key)?.ok_or_else(|| StoreError::broken("an account is missing"))?;
+        let account = goal_records::account(keys::unseal(&key, &value)?, "")?;
+        if is_running(&account, state.last_at) {
+            state.accounts.insert(account.opened.key, account);
+        }
+    }
+    each(tree, Kind::Tool, |mut key, tool: pb::Tool| {
+        state.tools.insert(NameId(key.u32()?), goal_records::tool(tool));
+        Ok(())
+    })?;
+    each(tree, Kind::Alert, |mut key, alert: pb::Alert| {
+        let number = key.u64()?;
+        state.alerts.insert(number, goal_records::alert(number, alert)?);
+        Ok(())
+    })
+}
+
+/// Whether calls may still be booked on an account by a decision: its period has not ended.
+pub(super) fn is_running(account: &Account, now: UnixMillis) -> bool {
+    account.opened.resets_at.is_none_or(|end| end > now)
 }
 
 /// Visits every record of a kind in the order of the keys.

@@ -10,14 +10,20 @@
 //! | `catch_up.rs` | folding the journal's facts behind the last checkpoint |
 //! | `refold.rs` | the whole journal once more, and its money counted a second time |
 //! | `digest.rs` | one digest of everything folded, wherever it lies |
-//! | `load.rs`, `records.rs`, `tally.rs`, `keys.rs` | records and their bytes |
+//! | `sweep.rs` | every record of a kind, wherever it lies |
+//! | `books.rs` | whether accounts and goals hold what the calls booked on them add up to |
+//! | `sums.rs`, `tally.rs`, `goal_sums.rs` | the sums over time: where they lie, and their bytes |
+//! | `load.rs`, `records.rs`, `goal_records.rs`, `keys.rs` | the other records and their bytes |
 //! | `trust.rs`, `quiet.rs`, `error.rs` | whether the file is the one left behind; sled's panics; what can go wrong |
 
+mod books;
 pub mod bring_up;
 mod catch_up;
 mod checkpoint;
 mod digest;
 mod error;
+mod goal_records;
+mod goal_sums;
 mod keys;
 mod load;
 mod open;
@@ -25,12 +31,15 @@ mod quiet;
 mod records;
 mod refold;
 mod store;
+mod sums;
+mod sweep;
 mod tally;
 mod trust;
 
 #[cfg(test)]
 mod tests;
 
+pub use books::{Books, books};
 pub use bring_up::Standing;
 pub use catch_up::{CatchUpError, CaughtUp, catch_up, fold_in_memory};
 pub use checkpoint::{Checkpoint, Committed};

@@ -1,19 +1,16 @@
-//! The records of the state, between the domain and the stored messages. What identifies a record stands in its key and is
+//! The records of calls, keys, cells and flags, between the domain and the stored messages. What identifies a record stands in its key and is
 //! given back to it here.
 
-use std::collections::HashMap;
-
-use crate::domain::call::{Call, CallNo, Order, Stage};
+use crate::domain::call::{Call, CallNo, Stage};
 use crate::domain::cell::{Cell, Evidence, LatencyHistogram, UsageSums};
 use crate::domain::event::ModelState;
 use crate::domain::flag::FlagState;
-use crate::domain::goal::{GoalThread, KeptDraw, ThreadEntry, ThreadVerdict};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{LabelsId, NameId};
 use crate::domain::state::KeyUse;
 use crate::domain::time::UnixMillis;
 use crate::journal::codec::CodecError;
-use crate::journal::{fields, pb};
+use crate::journal::{fields, goal_facts, pb};
 
 const DECIDED: u32 = 1;
 const NAMED_RETRY: u32 = 1 << 1;
@@ -24,6 +21,9 @@ const VOIDED: u32 = 1 << 5;
 const FOLLOWS_ATTEMPT: u32 = 1 << 6;
 const ANSWERED: u32 = 1 << 7;
 const COARSE: u32 = 1 << 8;
+const UNADMITTED: u32 = 1 << 9;
+const GOAL_ENDED: u32 = 1 << 10;
+const GOAL_ACCEPTED: u32 = 1 << 11;
 
 /// A call as stored, without its slot.
 pub(super) fn call_of(call: &Call) -> pb::Call {
@@ -42,7 +42,10 @@ pub(super) fn call_of(call: &Call) -> pb::Call {
             | flag(call.stage == Stage::Voided, VOIDED)
             | flag(call.follows_attempt, FOLLOWS_ATTEMPT)
             | flag(call.stage == Stage::Answered, ANSWERED)
-            | flag(call.coarse, COARSE),
+            | flag(call.coarse, COARSE)
+            | flag(call.unadmitted, UNADMITTED)
+            | flag(call.goal_verdict.is_some(), GOAL_ENDED)
+            | flag(call.goal_verdict == Some(true), GOAL_ACCEPTED),
         traits: fields::traits_number(call.traits),
         task: call.task.0,
         candidate: call.candidate.0,
@@ -62,6 +65,8 @@ pub(super) fn call_of(call: &Call) -> pb::Call {
         recorded_after: call.recorded_seq.saturating_sub(call.seq),
         further: call.further.iter().map(|n| n.0).collect(),
         attempt: call.attempt,
+        charges: goal_facts::charges_of(&call.charges),
+        ordinal: call.ordinal,
     }
 }
 
@@ -94,6 +99,10 @@ pub(super) fn call(number: CallNo, stored: pb::Call) -> Result<Call, CodecError>
         traits: fields::traits(stored.traits)?,
         service_tier: fields::tier(stored.service_tier)?,
         hold: stored.hold_nano.map(NanoUsd),
+        charges: goal_facts::charges(&stored.charges)?,
+        unadmitted: flag(UNADMITTED),
+        ordinal: stored.ordinal,
+        goal_verdict: flag(GOAL_ENDED).then(|| flag(GOAL_ACCEPTED)),
         fallbacks: stored.fallbacks.into_iter().map(NameId).collect(),
         further: stored.further.into_iter().map(CallNo).collect(),
         attempt: stored.attempt,
@@ -107,59 +116,6 @@ pub(super) fn call(number: CallNo, stored: pb::Call) -> Result<Call, CodecError>
         amendments: stored.amendments,
         recorded_seq: if stored.settled.is_some() { stored.seq.wrapping_add(stored.recorded_after) } else { 0 },
     })
-}
-
-const VERDICTS: [ThreadVerdict; 4] =
-    [ThreadVerdict::Absent, ThreadVerdict::Waiting, ThreadVerdict::Succeeded, ThreadVerdict::Failed];
-
-/// A goal as stored.
-pub(super) fn goal_of(thread: &GoalThread) -> pb::GoalThread {
-    let mut step_keys = Vec::new();
-    let mut places = HashMap::new();
-    let mut entries = Vec::with_capacity(thread.entries.len() * 5);
-    let (mut last_at, mut last_call) = (0_i64, 0_u64);
-    for ThreadEntry { order: Order { at, decision, attempt, number }, step_key, verdict } in &thread.entries {
-        let step = *places.entry(*step_key).or_insert_with(|| {
-            step_keys.push(*step_key);
-            step_keys.len() - 1
-        });
-        let verdict = VERDICTS.iter().position(|v| v == verdict).unwrap_or_default();
-        entries.push(fields::zigzag(at.0.wrapping_sub(last_at)));
-        entries.push(fields::zigzag(number.0.wrapping_sub(last_call) as i64));
-        entries.push(fields::zigzag(number.0.wrapping_sub(decision.0) as i64));
-        entries.push(*attempt);
-        entries.push((step as u64) << 2 | verdict as u64);
-        (last_at, last_call) = (at.0, number.0);
-    }
-    let kept = |k: &KeptDraw| {
-        let KeptDraw { task, step_key, candidate, drawn_by } = *k;
-        pb::KeptDraw { task: task.0, step_key, candidate: candidate.0, drawn_by: drawn_by.0 }
-    };
-    pb::GoalThread { step_keys, entries, kept: thread.kept.iter().map(kept).collect() }
-}
-
-/// A goal as read.
-pub(super) fn goal(stored: &pb::GoalThread) -> Result<GoalThread, CodecError> {
-    let (mut last_at, mut last_call) = (0_i64, 0_u64);
-    let mut entries = Vec::with_capacity(stored.entries.len() / 5);
-    for [at, number, decision, attempt, step] in fields::groups("entries", &stored.entries)? {
-        let at = last_at.wrapping_add(fields::unzigzag(at));
-        let number = last_call.wrapping_add(fields::unzigzag(number) as u64);
-        let decision = number.wrapping_sub(fields::unzigzag(decision) as u64);
-        let key = usize::try_from(step >> 2).ok().and_then(|i| stored.step_keys.get(i));
-        let step_key = *fields::required("step_key", key)?;
-        let (decision, number) = (CallNo(decision), CallNo(number));
-        let order = Order { at: UnixMillis(at), decision, attempt, number };
-        entries.push(ThreadEntry { order, step_key, verdict: VERDICTS[(step & 3) as usize] });
-        (last_at, last_call) = (at, number.0);
-    }
-    let kept = |k: &pb::KeptDraw| KeptDraw {
-        task: NameId(k.task),
-        step_key: k.step_key,
-        candidate: NameId(k.candidate),
-        drawn_by: CallNo(k.drawn_by),
-    };
-    Ok(GoalThread { entries, kept: stored.kept.iter().map(kept).collect() })
 }
 
 /// A use of an idempotency key as stored.

@@ -1,7 +1,9 @@
 //! The handle of the stored state, and the port through which the engine asks for records that are not at hand. It knows
 //! nothing of files (see `open.rs`) and writes nothing (see `checkpoint.rs`).
 
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use prost::Message;
@@ -9,10 +11,12 @@ use prost::Message;
 use super::error::StoreError;
 use super::keys::{self, Kind, SLOT_BITS};
 use super::quiet::{self, Last};
-use super::records;
+use super::{goal_records, records};
+use crate::domain::budget::{Account, AccountKey};
 use crate::domain::call::{Call, CallNo};
-use crate::domain::goal::GoalThread;
+use crate::domain::goal::Goal;
 use crate::domain::state::KeyUse;
+use crate::domain::time::UnixMillis;
 use crate::engine::hydrate::ColdStore;
 use crate::journal::pb;
 
@@ -40,6 +44,8 @@ pub struct SledStore {
     pub(super) db: sled::Db,
     pub(super) dir: PathBuf,
     pub(super) written: Mutex<Written>,
+    /// Accounts at hand after those not wanted any more were last let go of.
+    pub(super) accounts_kept: AtomicUsize,
     broken: OnceLock<StoreError>,
     /// Behind `db`, so that it goes last.
     pub(super) last: Last<sled::Db>,
@@ -48,7 +54,14 @@ pub struct SledStore {
 impl SledStore {
     pub(super) fn new(db: sled::Db, dir: &Path, written: Written) -> Self {
         let last = Last::of(db.clone());
-        Self { db, dir: dir.to_owned(), written: Mutex::new(written), broken: OnceLock::new(), last }
+        Self {
+            db,
+            dir: dir.to_owned(),
+            written: Mutex::new(written),
+            accounts_kept: AtomicUsize::new(0),
+            broken: OnceLock::new(),
+            last,
+        }
     }
 
     /// Whether everything read and written so far was whole.
@@ -88,12 +101,51 @@ impl SledStore {
         self.db.get(key)?.map(|value| keys::unseal(key, &value)).transpose()
     }
 
+    /// The goal of that name, from its record and its parts.
+    pub(super) fn whole_goal(&self, id: &str, head: pb::Goal) -> Result<Goal, StoreError> {
+        let part = |number| {
+            let found = self.get(&keys::goal_part(id, number))?;
+            found.ok_or_else(|| StoreError::broken("a part of a goal is missing"))
+        };
+        let parts = (0..head.parts).map(part).collect::<Result<_, StoreError>>()?;
+        Ok(goal_records::goal(id, head, parts)?)
+    }
+
     fn find<M: Message + Default, T>(
         &self,
         key: &[u8],
         read: impl FnOnce(M) -> Result<Option<T>, StoreError>,
     ) -> Option<T> {
         self.careful(|| self.get(key)?.map_or(Ok(None), read)).ok().flatten()
+    }
+}
+
+/// Goals told at a time.
+const GOALS_AT_ONCE: usize = 500;
+
+impl SledStore {
+    /// The next goals in the order of their beginning, newest first, behind the one given; none where those were all.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`]: sled or the disk failed.
+    pub fn goals_after(&self, after: Option<&(UnixMillis, String)>) -> Result<Vec<(UnixMillis, String)>, StoreError> {
+        self.careful(|| {
+            let prefix = Kind::GoalAt.prefix();
+            let from = match after {
+                Some((at, id)) => Bound::Excluded(keys::goal_at(*at, id)),
+                None => Bound::Included(prefix.clone()),
+            };
+            let range = self.db.range((from, Bound::Unbounded)).keys().take(GOALS_AT_ONCE);
+            let mut goals = Vec::new();
+            for key in range {
+                let key = key?;
+                if !key.starts_with(&prefix) {
+                    break;
+                }
+                goals.push(keys::read_goal_at(&key)?);
+            }
+            Ok(goals)
+        })
     }
 }
 
@@ -106,8 +158,12 @@ impl ColdStore for SledStore {
         })
     }
 
-    fn goal(&self, id: &str) -> Option<GoalThread> {
-        self.find(&Kind::Goal.key(&[id.as_bytes()]), |goal| Ok(Some(records::goal(&goal)?)))
+    fn goal(&self, id: &str) -> Option<Goal> {
+        self.find(&keys::goal(id), |head| self.whole_goal(id, head).map(Some))
+    }
+
+    fn account(&self, key: AccountKey) -> Option<Account> {
+        self.find(&keys::account(key), |account| Ok(Some(goal_records::account(account, "")?)))
     }
 
     fn key(&self, hash: u128) -> Option<KeyUse> {

@@ -8,6 +8,8 @@ const ARMS: usize = 7;
 const SELECTIONS: usize = 7;
 const SCALARS: usize = 16;
 const SUMS: usize = 6;
+/// Counts that came later; they stand after the others, which keep their places.
+const LATER: usize = 4;
 
 /// A sum as stored.
 pub(super) fn stored(tally: &Tally) -> pb::Tally {
@@ -34,6 +36,10 @@ pub(super) fn stored(tally: &Tally) -> pb::Tally {
         evaluation_cost,
         input_tokens,
         output_tokens,
+        latency_ms,
+        timed,
+        energy_mj,
+        metered,
         arms,
         selections,
     } = *tally;
@@ -55,7 +61,8 @@ pub(super) fn stored(tally: &Tally) -> pb::Tally {
         output_tokens,
         0, // Free for a count to come.
     ];
-    let mut counts = [&scalars[..], &arms, &selections].concat();
+    let later: [i64; LATER] = [latency_ms, timed, energy_mj, metered];
+    let mut counts = [&scalars[..], &arms, &selections, &later].concat();
     while counts.last() == Some(&0) {
         counts.pop();
     }
@@ -71,9 +78,10 @@ pub(super) fn stored(tally: &Tally) -> pb::Tally {
 pub(super) fn read(stored: &pb::Tally) -> Result<Tally, CodecError> {
     let count = |i: usize| stored.counts.get(i).copied().unwrap_or(0);
     let sum = |i: usize| stored.sums.get(i).map_or(Ok(0), |bytes| wide(bytes));
-    if stored.counts.len() > SCALARS + ARMS + SELECTIONS || stored.sums.len() > SUMS {
+    if stored.counts.len() > SCALARS + ARMS + SELECTIONS + LATER || stored.sums.len() > SUMS {
         return Err(CodecError::Ragged { field: "tally" });
     }
+    let later = |i: usize| count(SCALARS + ARMS + SELECTIONS + i);
     Ok(Tally {
         decisions: count(0),
         decisions_settled: count(1),
@@ -96,13 +104,17 @@ pub(super) fn read(stored: &pb::Tally) -> Result<Tally, CodecError> {
         evaluation_cost: sum(5)?,
         input_tokens: count(13),
         output_tokens: count(14),
+        latency_ms: later(0),
+        timed: later(1),
+        energy_mj: later(2),
+        metered: later(3),
         arms: std::array::from_fn(|i| count(SCALARS + i)),
         selections: std::array::from_fn(|i| count(SCALARS + ARMS + i)),
     })
 }
 
 /// Big-endian two's complement without the bytes that only repeat the sign; 0 is empty.
-fn wide_of(number: i128) -> Vec<u8> {
+pub(super) fn wide_of(number: i128) -> Vec<u8> {
     let bytes = number.to_be_bytes();
     let sign = if number < 0 { 0xff } else { 0 };
     let first = bytes.iter().position(|b| *b != sign).unwrap_or(bytes.len());
@@ -113,7 +125,7 @@ fn wide_of(number: i128) -> Vec<u8> {
 }
 
 /// The inverse of [`wide_of`].
-fn wide(stored: &[u8]) -> Result<i128, CodecError> {
+pub(super) fn wide(stored: &[u8]) -> Result<i128, CodecError> {
     if stored.len() > 16 {
         return Err(CodecError::Ragged { field: "sums" });
     }
@@ -142,7 +154,7 @@ mod tests {
         #[test]
         fn a_sum_comes_back_as_it_was(
             counts in proptest::array::uniform15(any::<i64>()), sums in proptest::array::uniform6(any::<i128>()),
-            small in any::<i64>(), arms in any::<[i64; 7]>(), selections in any::<[i64; 7]>(),
+            small in any::<i64>(), later in any::<[i64; 4]>(), arms in any::<[i64; 7]>(), selections in any::<[i64; 7]>(),
         ) {
             let tally = Tally {
                 decisions: counts[0], decisions_settled: counts[1], decisions_expired: counts[2],
@@ -150,7 +162,8 @@ mod tests {
                 retries: counts[7], off_policy: counts[8], unpriced: counts[9], cost: sums[0], costed: counts[10],
                 failed_cost: sums[1], retry_cost: sums[2], costed_successes: counts[11], cost_squared: sums[3],
                 success_cost: i128::from(small), evaluations: counts[12], evaluation_cost: sums[5],
-                input_tokens: counts[13], output_tokens: counts[14], arms, selections,
+                input_tokens: counts[13], output_tokens: counts[14], latency_ms: later[0],
+                timed: later[1], energy_mj: later[2], metered: later[3], arms, selections,
             };
             prop_assert_eq!(read(&stored(&tally)).unwrap(), tally);
             let decisions = Tally { decisions: counts[0], ..Tally::default() };

@@ -77,8 +77,7 @@ pub async fn void_decision(
     request: pb::VoidDecisionRequest,
 ) -> Result<pb::VoidDecisionResponse, Refusal> {
     let request::VoidDecision { call, by, reason } = request::void(request, service.token_key())?;
-    let duplicate = service.void(call, &by, &reason).await?;
-    Ok(pb::VoidDecisionResponse { duplicate, budgets: Vec::new() })
+    Ok(service.void(call, &by, &reason).await?.into())
 }
 
 /// GetInsights.

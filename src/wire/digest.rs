@@ -15,6 +15,11 @@ pub(super) enum Rpc {
     RecordOutcome,
     AmendOutcome,
     ResetPosterior,
+    GateStep,
+    StartGoal,
+    CompleteGoal,
+    AmendGoal,
+    GrantBudget,
 }
 
 impl Rpc {
@@ -24,6 +29,11 @@ impl Rpc {
             Self::RecordOutcome => "RecordOutcome",
             Self::AmendOutcome => "AmendOutcome",
             Self::ResetPosterior => "ResetPosterior",
+            Self::GateStep => "GateStep",
+            Self::StartGoal => "StartGoal",
+            Self::CompleteGoal => "CompleteGoal",
+            Self::AmendGoal => "AmendGoal",
+            Self::GrantBudget => "GrantBudget",
         }
     }
 }

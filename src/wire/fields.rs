@@ -9,7 +9,8 @@ use crate::domain::money::{MAX_CALL_NANO_USD, NANO_PER_USD, NanoUsd};
 use crate::domain::names::Labels;
 use crate::domain::outcome::QualityMicro;
 use crate::domain::pricing::MAX_TOKENS;
-use crate::domain::time::UnixMillis;
+use crate::domain::request_goal::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page};
+use crate::domain::time::{HOUR_MS, UnixMillis};
 use crate::domain::token::TokenKey;
 use crate::engine::FieldViolation;
 
@@ -35,6 +36,8 @@ pub(super) const CONCEALED_LABEL: &str = "user";
 const VIOLATIONS_MAX: usize = 16;
 /// Most energy of one call, in joules.
 const ENERGY_J_MAX: f64 = 1e12;
+/// Longest window of a report, in hours (about 114 years).
+const LOOKBACK_HOURS_MAX: f64 = 1_000_000.0;
 /// Seconds of 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: what a protobuf timestamp may hold.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
@@ -153,6 +156,32 @@ impl Fields {
         Some(UnixMillis(seconds * 1_000 + i64::from(nanos) / 1_000_000))
     }
 
+    /// The length of a window in hours, as milliseconds: above 0 and at most 1,000,000 hours; rounded up, so that it is
+    /// never empty. `left_out` says what it is where it is left out.
+    pub(super) fn lookback_ms(&mut self, field: &str, hours: f64, left_out: &str) -> Option<i64> {
+        if !(hours > 0.0 && hours <= LOOKBACK_HOURS_MAX) {
+            let allowed = format!("any number of hours above 0, at most {LOOKBACK_HOURS_MAX}");
+            self.refuse(field, format!("is {hours:?}; allowed is {allowed}, and left out it is {left_out}"));
+            return None;
+        }
+        Some((hours * HOUR_MS as f64).ceil() as i64)
+    }
+
+    /// A whole number from 1 to `max`; 0 counts as left out, which `default` stands for (`None`: it is required).
+    pub(super) fn count(&mut self, field: &str, count: u64, max: u32, default: Option<u32>) -> u32 {
+        let found = u32::try_from(count).ok().filter(|n| *n <= max).filter(|n| *n > 0 || default.is_some());
+        if found.is_none() {
+            self.refuse(field, format!("is {count}; it is a whole number from 1 to {max}"));
+        }
+        found.filter(|n| *n > 0).or(default).unwrap_or(1)
+    }
+
+    /// Which part of a long list: fields `page_size` and `page_token`.
+    pub(super) fn page(&mut self, size: u64, token: Option<String>) -> Page {
+        let size = self.count("page_size", size, PAGE_SIZE_MAX, Some(PAGE_SIZE_DEFAULT));
+        Page { size, token: self.text("page_token", token.unwrap_or_default(), TEXT_BYTES_MAX) }
+    }
+
     /// The service tier of that word; absent and empty are "standard".
     pub(super) fn service_tier(&mut self, field: &str, word: Option<String>) -> ServiceTier {
         let word = word.unwrap_or_default();
@@ -252,145 +281,4 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn violations(check: impl FnOnce(&mut Fields)) -> Vec<(String, String)> {
-        let mut fields = Fields::default();
-        check(&mut fields);
-        let found = fields.finish().err().map(|r| r.violations).unwrap_or_default();
-        found.into_iter().map(|v| (v.field, v.description)).collect()
-    }
-
-    fn refused(check: impl FnOnce(&mut Fields)) -> bool {
-        !violations(check).is_empty()
-    }
-
-    #[test]
-    fn numbers_that_are_no_amounts_are_refused() {
-        let never = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -1e-300, -f64::MIN_POSITIVE, 1e308];
-        for bad in never {
-            assert!(refused(|f| assert_eq!(f.usd("x", Some(bad)), None)), "usd {bad}");
-            assert!(refused(|f| assert_eq!(f.fraction("x", Some(bad)), None)), "fraction {bad}");
-            assert!(refused(|f| assert_eq!(f.quality("x", Some(bad)), None)), "quality {bad}");
-            assert!(refused(|f| assert_eq!(f.energy("x", Some(bad)), None)), "energy {bad}");
-        }
-        assert!(refused(|f| assert_eq!(f.usd("x", Some(1_000_000.000_000_1)), None)));
-        assert!(refused(|f| assert_eq!(f.fraction("x", Some(1.0 + f64::EPSILON)), None)));
-        assert!(refused(|f| assert_eq!(f.energy("x", Some(1.000_001e12)), None)));
-        assert!(refused(|f| assert_eq!(f.tokens("x", Some(MAX_TOKENS + 1)), None)));
-        assert!(refused(|f| assert_eq!(f.millis("x", Some(1 << 32)), None)));
-    }
-
-    #[test]
-    fn numbers_at_the_edge_are_taken_and_rounded_half_to_even() {
-        let mut f = Fields::default();
-        assert_eq!(f.usd("x", Some(1_000_000.0)), Some(NanoUsd(MAX_CALL_NANO_USD)));
-        assert_eq!(f.usd("x", Some(-0.0)), Some(NanoUsd(0)));
-        assert_eq!(f.usd("x", Some(2.5e-9)), Some(NanoUsd(2)));
-        assert_eq!(f.usd("x", None), None);
-        assert_eq!(f.fraction("x", Some(1.0)), Some(1.0));
-        assert_eq!(f.fraction("x", Some(-0.0)).map(f64::to_bits), Some(0));
-        assert_eq!(f.quality("x", Some(0.000_000_5)), Some(QualityMicro(0)));
-        assert_eq!(f.quality("x", Some(0.000_001_5)), Some(QualityMicro(2)));
-        assert_eq!(f.quality("x", Some(1.0)), Some(QualityMicro(1_000_000)));
-        assert_eq!(f.energy("x", Some(0.000_5)), Some(0));
-        assert_eq!(f.energy("x", Some(1.25)), Some(1_250));
-        assert_eq!(f.tokens("x", Some(MAX_TOKENS)), Some(MAX_TOKENS));
-        assert_eq!(f.millis("x", Some(u64::from(u32::MAX))), Some(u32::MAX));
-        assert!(f.finish().is_ok());
-    }
-
-    #[test]
-    fn texts_are_bounded_in_bytes_and_free_of_control_characters() {
-        for bad in ["a\nb", "a\0", "\u{7f}", "\u{85}", "\x1b[31m", "tab\t"] {
-            let found = violations(|f| drop(f.text("x", bad.to_owned(), 99)));
-            assert_eq!(found, [("x".to_owned(), "has a control character; send plain text".to_owned())], "{bad:?}");
-        }
-        assert!(!refused(|f| assert_eq!(f.text("x", "é".repeat(5), 10), "ééééé")));
-        assert!(refused(|f| drop(f.text("x", "é".repeat(6), 11))));
-        assert!(refused(|f| drop(f.name("x", Some("a".repeat(201))))));
-        assert!(!refused(|f| assert_eq!(f.optional_name("x", Some(String::new())), None)));
-        let found = violations(|f| drop(f.required("x", String::new(), 10)));
-        assert_eq!(found, [("x".to_owned(), "is required".to_owned())]);
-    }
-
-    #[test]
-    fn times_are_cut_to_the_millisecond_and_must_be_times() {
-        let at = |seconds, nanos| Some(prost_types::Timestamp { seconds, nanos });
-        let mut f = Fields::default();
-        assert_eq!(f.time("x", at(1, 999_999_999)), Some(UnixMillis(1_999)));
-        assert_eq!(f.time("x", at(-1, 500_000_000)), Some(UnixMillis(-500)));
-        assert_eq!(f.time("x", None), None);
-        assert!(f.finish().is_ok());
-        for (seconds, nanos) in [(i64::MAX, 0), (i64::MIN, 0), (0, -1), (0, 1_000_000_000), (253_402_300_800, 0)] {
-            assert!(refused(|f| assert_eq!(f.time("x", at(seconds, nanos)), None)), "{seconds} {nanos}");
-        }
-    }
-
-    #[test]
-    fn labels_and_features_are_bounded_and_named() {
-        let key = TokenKey::new([1; 32]);
-        let pair = |k: &str, v: &str| BTreeMap::from([(k.to_owned(), v.to_owned())]);
-        let many = (0..33).map(|i| (format!("k{i}"), "v".to_owned())).collect();
-        assert_eq!(violations(|f| drop(f.labels("labels", many, &key)))[0].0, "labels");
-        assert!(refused(|f| drop(f.labels("labels", pair("", "v"), &key))));
-        assert!(refused(|f| drop(f.labels("labels", pair(&"k".repeat(65), "v"), &key))));
-        assert!(refused(|f| drop(f.labels("labels", pair("a\u{1b}", "v"), &key))));
-        assert_eq!(violations(|f| drop(f.labels("labels", pair("team", &"v".repeat(257)), &key)))[0].0, "labels.team");
-        assert_eq!(violations(|f| drop(f.labels("labels", pair("user", "a\n"), &key)))[0].0, "labels.user");
-        assert!(!refused(|f| assert_eq!(f.labels("labels", pair("team", ""), &key), Labels::new())));
-
-        let feature = |v: f64| BTreeMap::from([("length".to_owned(), v)]);
-        for bad in [f64::NAN, f64::INFINITY] {
-            assert_eq!(violations(|f| drop(f.features("features", feature(bad))))[0].0, "features.length");
-        }
-        assert!(!refused(|f| assert_eq!(f.features("features", feature(-1e308)), feature(-1e308))));
-        let many = (0..33).map(|i| (format!("k{i}"), 0.0)).collect();
-        assert!(refused(|f| drop(f.features("features", many))));
-    }
-
-    #[test]
-    fn the_user_is_concealed() {
-        let key = TokenKey::new([1; 32]);
-        let user = |value: &str| BTreeMap::from([("user".to_owned(), value.to_owned())]);
-        let mut f = Fields::default();
-        let ada = f.labels("labels", user("ada@example.org"), &key);
-        assert_eq!(ada["user"], key.conceal("ada@example.org"));
-        assert!(!ada["user"].contains("ada"));
-        assert_ne!(ada, f.labels("labels", user("bob@example.org"), &key));
-    }
-
-    #[test]
-    fn lists_tiers_and_enum_values_must_be_known_in_form() {
-        let found = violations(|f| drop(f.list("models", vec!["a".into(), String::new(), "b\n".into()])));
-        assert_eq!(found.iter().map(|v| v.0.as_str()).collect::<Vec<_>>(), ["models[1]", "models[2]"]);
-        assert!(refused(|f| drop(f.list("models", vec!["a".to_owned(); 65]))));
-        let found = violations(|f| assert_eq!(f.service_tier("tier", Some("Batch\n".into())), ServiceTier::Standard));
-        assert_eq!(found[0].1, r#"is "Batch\n"; service tiers are standard, batch, priority, flex"#);
-        let mut f = Fields::default();
-        assert_eq!(f.service_tier("tier", Some("batch".into())), ServiceTier::Batch);
-        assert_eq!(f.service_tier("tier", None), ServiceTier::Standard);
-        assert!(f.finish().is_ok());
-        use crate::wire::pb::Purpose;
-        assert!(!refused(|f| assert_eq!(f.word::<Purpose>("purpose", 2), Some(Purpose::Evaluation))));
-        assert!(!refused(|f| assert_eq!(f.word::<Purpose>("purpose", 0), None)));
-        for bad in [3, -1, i32::MAX] {
-            assert!(refused(|f| assert_eq!(f.word::<Purpose>("purpose", bad), None)), "{bad}");
-        }
-    }
-
-    #[test]
-    fn all_violations_are_reported_up_to_a_bound() {
-        let found = violations(|f| {
-            assert_eq!(f.usd("a", Some(-1.0)), None);
-            assert_eq!(f.fraction("b", Some(2.0)), None);
-        });
-        assert_eq!(
-            found[0],
-            ("a".into(), "is -1.0; an amount of dollars is finite, 0 or more and at most 1000000".into())
-        );
-        assert_eq!(found[1], ("b".into(), "is 2.0; a fraction is from 0 to 1".into()));
-        assert_eq!(violations(|f| drop(f.list("x", vec![String::new(); 64]))).len(), VIOLATIONS_MAX);
-    }
-}
+mod tests;

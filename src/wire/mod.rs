@@ -2,14 +2,24 @@
 //! both.
 
 pub mod calls;
+pub mod calls_goals;
 mod digest;
 mod fields;
 mod insights;
+mod insights_goals;
 mod refusal;
 mod reply;
 mod reply_admin;
+pub(crate) mod reply_budget;
+mod reply_change;
+mod reply_goal;
+mod reply_receipt;
 mod request;
 mod request_admin;
+mod request_budget;
+mod request_goal;
+#[cfg(test)]
+mod request_goal_tests;
 #[cfg(test)]
 mod request_tests;
 

@@ -13,10 +13,9 @@ use crate::domain::request::{PolicyRequest, UsageEstimate};
 use crate::domain::token::{TokenKey, TokenKind};
 use crate::engine::{AmendAddress, Amendment};
 
-const NO_HOLDS: &str = "holds come with goals and budgets; not available in this version";
 const FAILED_SUCCESS: &str = "a call that succeeded has no failure reason; leave it out or send success = false";
 
-/// A decision whose call was never made.
+/// A decision or hold whose call was never made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct VoidDecision {
     pub call: CallNo,
@@ -112,10 +111,12 @@ pub(super) fn outcome(mut request: pb::RecordOutcomeRequest, key: &TokenKey) -> 
     f.finish()?;
     report.of = match address {
         Address::Decision(id) => OutcomeOf::Decision(opened(key, TokenKind::Decision, &id, "decision_id")?),
+        Address::Hold(id) => OutcomeOf::Hold(opened(key, TokenKind::Hold, &id, "hold_id")?),
         Address::Elsewhere { task, model } => OutcomeOf::Elsewhere { task, model },
     };
     if !retry_of.is_empty() {
-        let known = [TokenKind::Outcome, TokenKind::Decision].into_iter().find_map(|kind| key.open(kind, &retry_of));
+        let kinds = [TokenKind::Outcome, TokenKind::Decision, TokenKind::Hold];
+        let known = kinds.into_iter().find_map(|kind| key.open(kind, &retry_of));
         report.retry_of = Some(known.ok_or_else(|| Refusal::not_found("call: retry_of"))?.number);
     }
     Ok(report)
@@ -138,45 +139,49 @@ pub(super) fn streamed(
 
 enum Address {
     Decision(String),
+    Hold(String),
     Elsewhere { task: String, model: String },
 }
 
-/// Which call an outcome is about: a decision, or a call routed elsewhere (task type and model, or a tool alone).
+/// Which call an outcome is about: a decision, a hold, or a call routed elsewhere (task type and model, or a tool alone).
 fn address(f: &mut Fields, request: &mut pb::RecordOutcomeRequest) -> Address {
     let decision = f.name("decision_id", request.decision_id.take());
-    let hold = request.hold_id.take().unwrap_or_default();
+    let hold = f.name("hold_id", request.hold_id.take());
     let task = f.name("task_type", request.task_type.take());
     let model = f.name("model", request.model.take());
-    let is_tool = request.tool.as_ref().is_some_and(|t| !t.is_empty());
-    if !hold.is_empty() {
-        f.refuse("hold_id", NO_HOLDS);
-    } else if !decision.is_empty() {
-        for (field, given) in [("task_type", &task), ("model", &model)] {
-            if !given.is_empty() {
-                f.refuse(field, "is known from decision_id; leave it out (model_served names a fallback that ran)");
-            }
+    let serves_other = request.model_served.as_ref().is_some_and(|m| !m.is_empty());
+    let known = [("task_type", !task.is_empty()), ("model", !model.is_empty())];
+    if !decision.is_empty() {
+        if !hold.is_empty() {
+            f.refuse("hold_id", "is one address too many; send either decision_id or hold_id");
         }
-    } else {
-        if request.model_served.as_ref().is_some_and(|m| !m.is_empty()) {
-            f.refuse(
-                "model_served",
-                "goes with decision_id; for a call routed elsewhere `model` is the one that answered",
-            );
+        for (field, _) in known.into_iter().filter(|(_, given)| *given) {
+            f.refuse(field, "is known from decision_id; leave it out (model_served names a fallback that ran)");
         }
-        match (task.is_empty(), model.is_empty()) {
-            (false, false) => {}
-            (true, true) if is_tool => {}
-            (true, true) => {
-                f.refuse(
-                    "decision_id",
-                    "is required; or task_type with model, or tool alone, for a call routed elsewhere",
-                );
-            }
-            (false, true) => f.refuse("model", "is required with task_type; leave both out for the call of a tool"),
-            (true, false) => f.refuse("task_type", "is required with model; leave both out for the call of a tool"),
-        }
+        return Address::Decision(decision);
     }
-    if decision.is_empty() { Address::Elsewhere { task, model } } else { Address::Decision(decision) }
+    if !hold.is_empty() {
+        let all = known.into_iter().chain([("model_served", serves_other)]);
+        for (field, _) in all.filter(|(_, given)| *given) {
+            f.refuse(field, "does not go with hold_id: a step behind a gate is no model call; leave it out");
+        }
+        return Address::Hold(hold);
+    }
+    if serves_other {
+        f.refuse("model_served", "goes with decision_id; for a call routed elsewhere `model` is the one that answered");
+    }
+    let is_tool = request.tool.as_ref().is_some_and(|t| !t.is_empty());
+    match (task.is_empty(), model.is_empty()) {
+        (false, false) => {}
+        (true, true) if is_tool => {}
+        (true, true) => f.refuse(
+            "decision_id",
+            "is required; or hold_id, or task_type with model, or tool alone, for a call routed elsewhere",
+        ),
+        (false, true) => f.refuse("model", "is required with task_type; leave both out for the call of a tool"),
+        (true, false) => f.refuse("task_type", "is required with model; leave both out for the call of a tool"),
+    }
+    Address::Elsewhere { task, model }
 }
 
 fn failure_reason(f: &mut Fields, number: i32) -> Option<FailureReason> {
@@ -224,6 +229,7 @@ fn opened(key: &TokenKey, kind: TokenKind, id: &str, field: &str) -> Result<Deci
     let what = match kind {
         TokenKind::Decision => "decision",
         TokenKind::Outcome => "outcome",
+        TokenKind::Hold => "hold",
     };
     key.open(kind, id).ok_or_else(|| {
         let start: String = id.chars().take(16).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
@@ -297,12 +303,19 @@ fn check_amend_address(f: &mut Fields, [outcome, decision, goal, step]: [&str; 4
 /// Checks a VoidDecision request.
 pub(super) fn void(request: pb::VoidDecisionRequest, key: &TokenKey) -> Result<VoidDecision, Refusal> {
     let mut f = Fields::default();
-    if request.hold_id.is_some_and(|id| !id.is_empty()) {
-        f.refuse("hold_id", NO_HOLDS);
+    let decision = f.name("decision_id", request.decision_id);
+    let hold = f.name("hold_id", request.hold_id);
+    match (decision.is_empty(), hold.is_empty()) {
+        (true, true) => f.refuse("decision_id", "is required; or hold_id"),
+        (false, false) => f.refuse("hold_id", "is one address too many; send either decision_id or hold_id"),
+        _ => {}
     }
-    let id = f.required("decision_id", request.decision_id.unwrap_or_default(), NAME_BYTES_MAX);
     let by = f.name("by", request.by);
     let reason = f.text("reason", request.reason.unwrap_or_default(), TEXT_BYTES_MAX);
     f.finish()?;
-    Ok(VoidDecision { call: opened(key, TokenKind::Decision, &id, "decision_id")?.number, by, reason })
+    let of = match hold.is_empty() {
+        true => opened(key, TokenKind::Decision, &decision, "decision_id")?,
+        false => opened(key, TokenKind::Hold, &hold, "hold_id")?,
+    };
+    Ok(VoidDecision { call: of.number, by, reason })
 }

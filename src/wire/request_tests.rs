@@ -25,7 +25,13 @@ fn reference() -> DecisionRef {
         task: NameId(2),
         candidate: NameId(3),
         step: NameId(4),
-        traits: CallTraits { arm: Arm::Router, selection: Selection::Draw, may_teach: true, quality_reward: false },
+        traits: CallTraits {
+            arm: Arm::Router,
+            selection: Selection::Draw,
+            may_teach: true,
+            quality_reward: false,
+            learns_from_goal: false,
+        },
     }
 }
 
@@ -35,6 +41,10 @@ fn decision_id() -> String {
 
 fn outcome_id() -> String {
     key().seal(TokenKind::Outcome, &reference())
+}
+
+fn hold_id() -> String {
+    key().seal(TokenKind::Hold, &reference())
 }
 
 fn text(text: &str) -> Option<String> {
@@ -231,6 +241,22 @@ fn an_outcome_has_exactly_one_address() {
 }
 
 #[test]
+fn an_outcome_of_a_hold_is_no_model_call() {
+    let of = |r| request::outcome(r, &key()).map(|report| report.of);
+    let held = || pb::RecordOutcomeRequest { hold_id: Some(hold_id()), success: Some(true), ..Default::default() };
+    assert_eq!(of(held()).unwrap(), OutcomeOf::Hold(reference()));
+    let model = pb::RecordOutcomeRequest { task_type: text("t"), model: text("m"), ..held() };
+    assert_eq!(fields(of(model)), ["task_type", "model"]);
+    let served = pb::RecordOutcomeRequest { model_served: text("m"), ..held() };
+    assert_eq!(fields(of(served)), ["model_served"]);
+    assert_eq!(fields(of(pb::RecordOutcomeRequest { decision_id: Some(decision_id()), ..held() })), ["hold_id"]);
+    for id in [decision_id(), outcome_id(), "h_x".to_owned()] {
+        let other = pb::RecordOutcomeRequest { hold_id: Some(id), ..held() };
+        assert_eq!(of(other).unwrap_err().code, Code::NotFound, "only a hold's id names a hold");
+    }
+}
+
+#[test]
 fn ids_that_are_not_ours_are_not_found() {
     let forged = [
         "d_x".to_owned(),
@@ -255,7 +281,7 @@ fn ids_that_are_not_ours_are_not_found() {
     assert_eq!(told_of(&foreign), expected);
     let retry = pb::RecordOutcomeRequest { retry_of: text("o_nothing"), ..told() };
     assert_eq!(request::outcome(retry, &key()).unwrap_err().code, Code::NotFound);
-    for id in [decision_id(), outcome_id()] {
+    for id in [decision_id(), outcome_id(), hold_id()] {
         let retry = pb::RecordOutcomeRequest { retry_of: Some(id), ..elsewhere("t", "m", "") };
         assert_eq!(request::outcome(retry, &key()).unwrap().retry_of, Some(CallNo(41)));
     }
@@ -387,15 +413,17 @@ fn an_amendment_is_addressed_in_one_of_three_ways() {
 }
 
 #[test]
-fn voiding_needs_a_decision() {
+fn voiding_needs_a_decision_or_a_hold() {
     let void = |decision_id, hold_id| {
         let request = pb::VoidDecisionRequest { decision_id, hold_id, by: text("ops"), reason: None };
         request::void(request, &key())
     };
     let expected = request::VoidDecision { call: CallNo(41), by: "ops".into(), reason: String::new() };
-    assert_eq!(void(Some(decision_id()), None), Ok(expected));
+    assert_eq!(void(Some(decision_id()), None), Ok(expected.clone()));
+    assert_eq!(void(None, Some(hold_id())), Ok(expected));
     assert_eq!(fields(void(None, None)), ["decision_id"]);
-    assert_eq!(fields(void(Some(decision_id()), text("h_1"))), ["hold_id"]);
+    assert_eq!(fields(void(Some(decision_id()), Some(hold_id()))), ["hold_id"]);
+    assert_eq!(void(None, Some(decision_id())).unwrap_err().code, Code::NotFound);
 }
 
 #[test]

@@ -48,12 +48,23 @@ fn the_exit_code_says_who_must_act() {
         ("healthcheck --address http://127.0.0.1:1", 1),
         ("insights --address 127.0.0.1:1", 1),
         ("insights --address http://", 1),
+        ("receipt t-1 --address 127.0.0.1:1", 1),
+        ("goals --address 127.0.0.1:1", 1),
+        ("budgets --address 127.0.0.1:1", 1),
+        ("alerts --acknowledge a-1 --by kim --address 127.0.0.1:1", 1),
+        ("audit sample --address 127.0.0.1:1", 1),
+        ("audit import missing.csv --by kim", 1),
+        ("receipt", 2),
+        ("goals --state done", 2),
+        ("alerts --acknowledge a-1", 2),
+        ("audit sample --n 0", 2),
+        ("audit import missing.csv", 2),
     ] {
         let (got, out, said) = run(&home, line);
         assert_eq!(got, Some(code), "{line}: {out}{said}");
         assert_eq!(said.is_empty(), code == 0, "a failure says why, and only that: {line}: {said}");
     }
-    for verb in ["healthcheck", "insights"] {
+    for verb in ["healthcheck", "insights", "goals", "budgets", "alerts"] {
         let (_, _, said) = run(&home, &format!("{verb} --address http://127.0.0.1:1"));
         assert!(said.contains("is the daemon running? `oddsmaker` starts it"), "{said}");
     }
@@ -107,6 +118,59 @@ fn settings_come_in_layers_and_show_where_from() {
     let rows = shown.as_array().unwrap().len();
     assert_eq!((table.lines().count(), csv.lines().count()), (rows + 1, rows + 1));
     assert!(csv.starts_with("key,value,unit,default,source,environment,meaning\n"));
+}
+
+#[test]
+fn budgets_are_checked_and_shown() {
+    let home = Home::new(&catalogues::usual());
+    let file = home.models().with_file_name("oddsmaker.toml");
+    let budget = "[[budget]]\nid = \"ticket-run\"\nscope = \"goal\"\nlimit = \"2.00\"\ntime_zone = \"Europe/Berlin\"\n";
+    fs::write(&file, format!("[[workflow]]\nid = \"support\"\nprice_usd = \"0.99\"\n{budget}")).unwrap();
+    let checked = json(&home, "config check --format json");
+    assert_eq!(
+        (&checked["budgets"], &checked["workflows"], &checked["settings_set"]),
+        (&1.into(), &1.into(), &4.into())
+    );
+    let (_, text, _) = run(&home, "config check");
+    assert!(text.contains("\nbudgets    fine (1 budget, 1 workflow)\n"), "{text}");
+    let shown = json(&home, "config show --format json");
+    let row = |key: &str| shown.as_array().unwrap().iter().find(|row| row["key"] == key).expect("a row").clone();
+    let limit = row("budget.ticket-run.limit");
+    assert_eq!((&limit["value"], &limit["source"]), (&"2.00".into(), &"oddsmaker.toml:7:9".into()));
+    assert_eq!(limit["environment"], Value::Null, "only the file can say it");
+    assert_eq!(row("budget.ticket-run.period")["value"], "per_goal");
+    assert_eq!(row("goals.idle_timeout")["environment"], "ODDSMAKER_GOALS__IDLE_TIMEOUT");
+
+    let doubtful = format!("{budget}match = {{ worklow = \"support\" }}\n");
+    fs::write(&file, doubtful).unwrap();
+    let (code, _, said) = run(&home, "config check");
+    assert!(code == Some(0) && said.starts_with("warning: `worklow` is taken for a label\n"), "{said}");
+    fs::write(&file, budget.replace("Berlin", "Berln")).unwrap();
+    for verb in ["config check", "config show", "serve --listen 127.0.0.1:0 --data-dir data"] {
+        let (code, _, said) = run(&home, verb);
+        assert_eq!(code, Some(78), "{verb}: {said}");
+        assert!(said.contains("--> oddsmaker.toml:5:13") && said.contains("did you mean `Europe/Berlin`?"), "{said}");
+    }
+    fs::write(&file, "[alerts]\nwebhook_secret_file = \"no-such-file\"\n").unwrap();
+    let (code, _, said) = run(&home, "config check");
+    assert!(code == Some(78) && said.contains("cannot read the webhook secret no-such-file: "), "{said}");
+    assert!(!home.data().exists(), "looking makes no folder");
+}
+
+/// The example of the README is read as it stands there.
+#[test]
+fn the_budgets_of_the_readme_are_valid() {
+    let home = Home::new(&catalogues::usual());
+    let readme = include_str!("../../README.md");
+    let section = readme.split("\n## Budgets\n").nth(1).expect("a section on budgets");
+    let example = section.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let secret = home.models().with_file_name("secret");
+    fs::write(&secret, "0123456789abcdef").unwrap();
+    let example = example.replace("/etc/oddsmaker/webhook-secret", &secret.display().to_string());
+    fs::write(home.models().with_file_name("oddsmaker.toml"), example).unwrap();
+    let checked = json(&home, "config check --format json");
+    let told = (&checked["budgets"], &checked["workflows"], &checked["alerts_signed"], &checked["warnings"]);
+    assert_eq!(told, (&4.into(), &1.into(), &true.into(), &0.into()), "{checked}");
 }
 
 #[test]
@@ -204,6 +268,14 @@ async fn a_running_daemon_is_asked_and_its_record_only_looked_at() {
     {
         assert!(text.contains(part), "{part}: {text}");
     }
+    let change = json(&home, &format!("insights {at} --explain-change --format json"));
+    assert_eq!(change["spend"]["change_nano_usd"], 4 * 2_100_000);
+    let (_, text, _) = run(&home, &format!("insights {at} --explain-change --task-type single"));
+    assert!(text.contains("Spend rose $0.0084") && text.contains("Recommended: "), "{text}");
+    let (_, text, _) = run(&home, &format!("insights {at} --compare team care sales --overhead agent single"));
+    assert!(text.contains("Label team") && text.contains("Overhead: agent cannot be measured by single"), "{text}");
+    let (code, _, said) = run(&home, &format!("insights {at} --compare team care care"));
+    assert!(code == Some(1) && said.contains("compare_b"), "{said}");
     let (code, _, said) = run(&home, &format!("insights {at} --goal-id {}", "x".repeat(5_000)));
     assert_eq!(code, Some(1));
     assert!(said.contains("goal_id"), "the daemon's refusal names the field: {said}");
@@ -223,7 +295,7 @@ async fn a_running_daemon_is_asked_and_its_record_only_looked_at() {
         .iter()
         .map(|r| (r["check"].as_str().unwrap(), r["result"].as_str().unwrap()))
         .collect();
-    assert_eq!(results, [("record", "fine"), ("state", "fine"), ("money", "fine")], "{checks}");
+    assert_eq!(results, [("record", "fine"), ("state", "fine"), ("money", "fine"), ("books", "fine")], "{checks}");
     assert!(checks[2]["detail"].as_str().unwrap().contains("$0.0084"), "{checks}");
     let (code, all, _) = run(&home, "export --data-dir data");
     assert_eq!(code, Some(0));

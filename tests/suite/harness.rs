@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use oddsmaker::wire::pb::admin_service_client::AdminServiceClient;
+use oddsmaker::wire::pb::goal_service_client::GoalServiceClient;
 use oddsmaker::wire::pb::insights_service_client::InsightsServiceClient;
 use oddsmaker::wire::pb::router_service_client::RouterServiceClient;
 use tempfile::TempDir;
@@ -87,6 +88,19 @@ impl Home {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
         command.arg("--data-dir").arg(self.data()).arg("--models").arg(self.models());
         command
+    }
+
+    /// Replaces the settings.
+    pub(crate) fn write_settings(&self, text: &str) {
+        fs::write(self.root.path().join("settings.toml"), text).unwrap();
+    }
+
+    /// A daemon on this folder with these settings, answering.
+    pub(crate) fn start_with(&self, settings: &str) -> Daemon {
+        self.write_settings(settings);
+        let mut command = self.serve();
+        command.arg("--config").arg(self.root.path().join("settings.toml"));
+        Daemon::start(command).unwrap_or_else(|refusal| panic!("the daemon did not start: {refusal:?}"))
     }
 
     /// A daemon on this folder, answering.
@@ -170,6 +184,11 @@ impl Daemon {
     /// A client of RouterService.
     pub(crate) async fn router(&self) -> RouterServiceClient<Channel> {
         RouterServiceClient::new(self.channel().await)
+    }
+
+    /// A client of GoalService.
+    pub(crate) async fn goals(&self) -> GoalServiceClient<Channel> {
+        GoalServiceClient::new(self.channel().await)
     }
 
     /// A client of InsightsService.

@@ -12,7 +12,12 @@ use super::calls::refused;
 use super::catalogues;
 use super::harness::Home;
 
-const SERVICES: [&str; 3] = ["oddsmaker.v1.AdminService", "oddsmaker.v1.InsightsService", "oddsmaker.v1.RouterService"];
+const SERVICES: [&str; 4] = [
+    "oddsmaker.v1.AdminService",
+    "oddsmaker.v1.GoalService",
+    "oddsmaker.v1.InsightsService",
+    "oddsmaker.v1.RouterService",
+];
 
 #[tokio::test]
 async fn health_is_told_for_all_and_for_each_service() {
@@ -49,5 +54,5 @@ async fn reflection_tells_every_service_and_its_comments() {
     let Some(MessageResponse::FileDescriptorResponse(file)) = file else { panic!("{file:?}") };
     let file = <prost_types::FileDescriptorProto as prost::Message>::decode(&*file.file_descriptor_proto[0]).unwrap();
     let methods: Vec<_> = file.service[0].method.iter().map(prost_types::MethodDescriptorProto::name).collect();
-    assert_eq!(methods, ["GetPolicy", "RecordOutcome", "RecordOutcomes", "AmendOutcome", "VoidDecision"]);
+    assert_eq!(methods, ["GetPolicy", "GateStep", "RecordOutcome", "RecordOutcomes", "AmendOutcome", "VoidDecision"]);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod bad_input;
+mod budgets;
 mod calls;
 mod catalogues;
 mod cli;
@@ -10,6 +11,7 @@ mod corrupt;
 mod crash;
 mod disk;
 mod disk_faults;
+mod goals;
 mod harness;
 mod health_reflection;
 mod http;

@@ -43,6 +43,14 @@ pub(crate) fn rpc(service: &str, name: &str) -> MethodDescriptor {
     found
 }
 
+/// The descriptor of one message.
+pub(crate) fn message(name: &str) -> MessageDescriptor {
+    let Some(found) = POOL.get_message_by_name(&format!("{PACKAGE}.{name}")) else {
+        panic!("INV-HTTP-6: the contract has the message {name}")
+    };
+    found
+}
+
 /// A message of the program as one that knows its fields. Both come from the same descriptors, so nothing is lost.
 pub(crate) fn dynamic<M: Message>(descriptor: MessageDescriptor, message: &M) -> DynamicMessage {
     let read = DynamicMessage::decode(descriptor.clone(), message.encode_to_vec().as_slice());

@@ -11,7 +11,7 @@ use crate::http::json;
 use crate::http::operations::Rpc;
 use crate::wire::{Refusal, pb};
 
-/// Refuses the task type "busy", finds no decision, repeats the name of a posterior, and answers all else with nothing.
+/// Refuses the task type "busy", finds no decision, repeats the names of a posterior and of a goal, and answers all else with nothing.
 struct Stub;
 
 impl Asked for Stub {
@@ -25,6 +25,11 @@ impl Asked for Stub {
         let answer = match operation.rpc {
             Rpc::GetPolicy if text("task_type") == "busy" => {
                 Err(Refusal { retry_after_ms: Some(1_200), ..Refusal::new(Code::Unavailable, "busy") })
+            }
+            Rpc::CompleteGoal | Rpc::GetGoal => {
+                let goal = pb::Goal { goal_id: text("goal_id"), workflow: Some(text("note")), ..Default::default() };
+                let reply = pb::GetGoalResponse { goal: Some(goal) };
+                Ok(json::dynamic(json::rpc("GoalService", "GetGoal").output(), &reply))
             }
             Rpc::VoidDecision => Err(Refusal::not_found("decision")),
             Rpc::GetPosterior => {
@@ -149,7 +154,7 @@ async fn queries_and_paths_become_requests() {
     let told = &answer.json()["errors"][1]["description"];
     assert_eq!(told, "is no key of this query; did you mean `lookback_hours`?");
     let told = fetch("/v1/insights?zzz=1").await.json()["errors"][0]["description"].clone();
-    assert!(told.as_str().unwrap().ends_with("compare_previous, label.KEY"), "{told}");
+    assert!(told.as_str().unwrap().ends_with("overhead_workflow, overhead_baseline, label.KEY"), "{told}");
     assert_eq!(
         fetch("/v1/models?zzz=1").await.json()["errors"][0]["description"],
         "is no key of this query; there is none"
@@ -161,6 +166,49 @@ async fn queries_and_paths_become_requests() {
     let answer = fetch("/v1/models?verbose=1").await;
     assert_eq!(answer.problem(), refusal(400, "INVALID_ARGUMENT", &["verbose"]));
     assert_eq!(fetch("/v1/posteriors/%ff").await.problem(), refusal(400, "INVALID_ARGUMENT", &["path"]));
+}
+
+#[tokio::test]
+async fn a_path_and_a_body_make_one_request() {
+    let invalid = "INVALID_ARGUMENT";
+    let path = "/v1/goals/ticket%2F47%2011/complete";
+    let answer = post(path, r#"{"state": "GOAL_STATE_ACCEPTED", "note": "n"}"#).await;
+    assert_eq!((answer.status, &answer.json()["goal"]["goal_id"]), (200, &json!("ticket/47 11")));
+    assert_eq!(answer.json()["goal"]["workflow"], "n");
+    let same = post(path, r#"{"goal_id": "ticket/47 11", "state": "GOAL_STATE_ACCEPTED"}"#).await;
+    assert_eq!(same.status, 200);
+    assert_eq!(post(path, r#"{"goal_id": null, "state": "GOAL_STATE_ACCEPTED"}"#).await.status, 200);
+    for other in [r#"{"goal_id": "t"}"#, r#"{"goal_id": 1}"#] {
+        assert_eq!(post(path, other).await.problem(), refusal(400, invalid, &["goal_id"]));
+    }
+    assert_eq!(post(path, "[]").await.problem(), refusal(400, invalid, &["body"]));
+    assert_eq!(post(path, r#"{"state": "ACCEPTED"}"#).await.problem(), refusal(400, invalid, &["state"]));
+    assert_eq!(ask(Method::POST, path, &[], "").await.problem(), refusal(400, invalid, &["body"]));
+    assert_eq!(post("/v1/goals/%ff/complete", "{}").await.problem(), refusal(400, invalid, &["path"]));
+}
+
+#[tokio::test]
+async fn one_path_takes_two_verbs() {
+    let list = "/v1/goals?state=GOAL_STATE_OPEN&workflow=w&label.team=eu&page_size=10&page_token=p";
+    assert_eq!(fetch(list).await.json(), json!({ "goals": [], "next_page_token": null }));
+    let started = post("/v1/goals", r#"{"goal_id": "t-1", "limit_usd": 1.5}"#).await;
+    assert_eq!((started.status, &started.json()["duplicate"]), (200, &json!(false)));
+    let answer = ask(Method::DELETE, "/v1/goals", &[], "").await;
+    assert_eq!(answer.problem(), refusal(405, "UNIMPLEMENTED", &[]));
+    let named = fetch("/v1/goals/t-1").await;
+    assert_eq!(named.json()["goal"]["goal_id"], "t-1");
+    assert_eq!(fetch("/v1/goals/t-1/receipt?without_calls=true").await.json(), json!({ "receipt": null }));
+}
+
+#[tokio::test]
+async fn instants_stand_in_a_query() {
+    let windows = "previous_start=2026-10-01T00:00:00Z&previous_end=2026-11-01T00:00:00Z\
+                   &current_start=2026-11-01T00:00:00Z&current_end=2026-12-01T00:00:00Z";
+    assert_eq!(fetch(&format!("/v1/explain-change?{windows}&workflow=w")).await.status, 200);
+    let answer = fetch("/v1/explain-change?previous_start=yesterday").await;
+    assert_eq!(answer.problem(), refusal(400, "INVALID_ARGUMENT", &["previous_start"]));
+    let answer = fetch("/v1/explain-change?seconds=1").await;
+    assert_eq!(answer.problem(), refusal(400, "INVALID_ARGUMENT", &["seconds"]));
 }
 
 #[tokio::test]

@@ -15,15 +15,15 @@ use crate::insights::{Query, Report};
 
 /// What is told of one decision, first to last.
 #[derive(Clone, Debug)]
-struct Story {
-    first: OutcomeReport,
+pub(super) struct Story {
+    pub first: OutcomeReport,
     /// Fallbacks and quality checks of the same decision.
-    others: Vec<OutcomeReport>,
-    corrections: Vec<Amendment>,
+    pub others: Vec<OutcomeReport>,
+    pub corrections: Vec<Amendment>,
 }
 
 /// The same decisions in every world: goals of a few steps, some calls without a goal.
-fn decide_all(world: &mut World, many: u64) -> Vec<(DecisionRef, String)> {
+pub(super) fn decide_all(world: &mut World, many: u64) -> Vec<(DecisionRef, String)> {
     let decide = |n: u64| {
         let goal = if n % 5 == 4 { String::new() } else { format!("goal {}", n % 7) };
         let task = if n.is_multiple_of(3) { "tickets" } else { "summaries" };
@@ -42,7 +42,7 @@ fn decide_all(world: &mut World, many: u64) -> Vec<(DecisionRef, String)> {
     (0..many).map(decide).collect()
 }
 
-fn random_story(
+pub(super) fn random_story(
     rng: &mut impl rand::Rng,
     n: u64,
     (decision, decided): &(DecisionRef, String),
@@ -85,8 +85,8 @@ fn random_story(
     Story { first, others, corrections }
 }
 
-const DECISIONS: u64 = 80;
-const NOW_MINUTES: i64 = 100;
+pub(super) const DECISIONS: u64 = 80;
+pub(super) const NOW_MINUTES: i64 = 100;
 
 /// A report of everything after the `stories` were told in the order of `turns`: a decision's number for each thing told.
 fn told(stories: &[Story], turns: &[(usize, Option<usize>)]) -> Report {
@@ -113,7 +113,7 @@ fn told(stories: &[Story], turns: &[(usize, Option<usize>)]) -> Report {
 }
 
 /// A story's number for each thing told of it in turn, or for one of its other calls.
-fn turns(stories: &[Story]) -> Vec<(usize, Option<usize>)> {
+pub(super) fn turns(stories: &[Story]) -> Vec<(usize, Option<usize>)> {
     let things = |(i, story): (usize, &Story)| {
         let others = (0..story.others.len()).map(move |other| (i, Some(other)));
         vec![(i, None); 1 + story.corrections.len()].into_iter().chain(others).collect::<Vec<_>>()
@@ -158,7 +158,7 @@ fn amended_truth_is_truth_known_at_once() {
 }
 
 /// The story with its corrections told with the first report.
-fn known_at_once(story: &Story) -> Story {
+pub(super) fn known_at_once(story: &Story) -> Story {
     let mut first = story.first.clone();
     for correction in &story.corrections {
         first.verdict = correction.success.map(verdict).or(first.verdict);

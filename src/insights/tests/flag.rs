@@ -7,7 +7,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::outcome::OutcomeOf;
 use crate::domain::request::PolicyRequest;
 use crate::insights::tests_support::{GPT_4O, MINI, TURBO, World, asks, came_to, elsewhere, hours_back, used};
-use crate::insights::{Filters, OverProvisioning, Query, SelectedBy};
+use crate::insights::{Filters, OverProvisioning, Query, SelectedBy, SignalKind};
 
 /// Calls of `model` that teach: the router is left only this one, all others being switched off meanwhile. Then a look.
 fn taught(world: &mut World, model: &str, calls: u64, failures: u64) {
@@ -60,6 +60,8 @@ fn a_flag_carries_its_evidence_and_what_it_is_worth() {
     let task = &report.by_task[0];
     let row = &task.over_provisioning;
     assert_eq!((row.standing, task.uses_higher_tier_than_needed), (FlagStanding::Flagged, true));
+    let cheaper = report.signals.iter().find(|signal| signal.kind == SignalKind::CheaperEquivalent).unwrap();
+    assert_eq!((&cheaper.subject, &cheaper.sentence), (&task.name, &row.sentence));
     assert_eq!((row.incumbent_model.as_deref(), row.cheaper_model.as_deref()), (Some(GPT_4O), Some(MINI)));
     let (dear, cheap) = (row.incumbent.unwrap(), row.cheaper.unwrap());
     assert_eq!((dear.successes, dear.failures, cheap.successes, cheap.failures), (3_960, 40, 2_940, 60));

@@ -3,7 +3,10 @@
 
 mod acceptance;
 mod any_order;
+mod any_order_goals;
 mod flag;
+mod goals;
+mod signals;
 mod windows;
 
 /// Equal but for the last bits of a division.

@@ -235,7 +235,7 @@ fn a_record_that_does_not_decode_is_found_when_the_state_is_opened() {
             Kind::Page => {
                 keys::seal(&key, &pb::CallPage { calls: vec![pb::Call { traits: u32::MAX, ..pb::Call::default() }] })
             }
-            Kind::Goal => keys::seal(&key, &pb::GoalThread { entries: vec![1, 2, 3, 4], ..pb::GoalThread::default() }),
+            Kind::Goal => keys::seal(&key, &pb::Goal { entries: vec![1, 2, 3, 4], ..pb::Goal::default() }),
             _ => keys::seal(&key, &pb::NameText { text: "x".to_owned() }),
         };
         // Nothing is missing and nothing too many: only its form is wrong.

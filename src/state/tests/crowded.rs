@@ -12,8 +12,13 @@ use crate::engine::hydrate;
 use crate::state::{Opened, SledStore, digest, digest_of_fold};
 
 const AT: UnixMillis = UnixMillis(1_800_000_000_000);
-const TRAITS: CallTraits =
-    CallTraits { arm: Arm::Router, selection: Selection::Draw, may_teach: true, quality_reward: false };
+const TRAITS: CallTraits = CallTraits {
+    arm: Arm::Router,
+    selection: Selection::Draw,
+    may_teach: true,
+    quality_reward: false,
+    learns_from_goal: false,
+};
 
 /// One of many places; `step` 0: none.
 fn place(n: u32, step: u32) -> Place {
@@ -41,6 +46,8 @@ fn decision(n: u64, place: Place) -> Event {
         catalog: 1,
         service_tier: Default::default(),
         reason: String::new(),
+        charges: Vec::new(),
+        exhausted: None,
         asked: None,
         key: None,
     };
@@ -72,6 +79,7 @@ fn outcome(n: u64, place: Place) -> Event {
         settled,
         evidence: String::new(),
         output_ref: String::new(),
+        charges: Vec::new(),
         key: None,
     };
     Event { at: AT, body: Body::OutcomeRecorded(Box::new(recorded)) }

@@ -2,6 +2,8 @@
 
 mod broken;
 mod crowded;
+mod many;
 mod script;
+mod script_goals;
 mod size;
 mod steps;

@@ -1,10 +1,12 @@
 //! Random days of the real engine: a small catalogue, and callers who decide, report, retry, amend and void in any order.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
 
+use super::script_goals::{budgets, gate_ref, goal_rules};
 use crate::domain::call::{CallNo, CallTraits};
 use crate::domain::catalog::{
     Catalog, Model, Pins, Price, Rates, ServiceTier, Sticky, Task, TaskCandidate, TaskSettings,
@@ -62,7 +64,13 @@ pub(super) fn catalog() -> Arc<Catalog> {
                 shadow: false,
             })
             .collect(),
-        settings: TaskSettings { sticky, pins, decision_ttl_ms: 40_000, ..TaskSettings::default() },
+        settings: TaskSettings {
+            sticky,
+            pins,
+            decision_ttl_ms: 40_000,
+            learns_from_goal: id != "triage",
+            ..TaskSettings::default()
+        },
     };
     let tasks = vec![
         task("triage", Sticky::Goal, Pins::Selected),
@@ -74,25 +82,27 @@ pub(super) fn catalog() -> Arc<Catalog> {
 
 /// A script: what the callers do, drawn from a seed; the engine's answers do not change what is asked.
 pub(super) struct Script {
-    rng: Pcg64,
-    now: UnixMillis,
+    pub(super) rng: Pcg64,
+    pub(super) now: UnixMillis,
     pub(super) engine: Engine,
     pub(super) seq: u64,
     decisions: Vec<DecisionRef>,
     calls: Vec<CallNo>,
+    /// Goals that were asked about.
+    pub(super) begun: HashSet<String>,
 }
 
 impl Script {
     /// A script from `seed`, on top of `state`.
     pub(super) fn new(seed: u64, state: State) -> Self {
-        let engine = Engine::new(state, catalog(), 7);
+        let engine = engine(state);
         let now = UnixMillis(1_795_000_000_000);
-        Self { rng: rng(seed), now, engine, seq: 0, decisions: Vec::new(), calls: Vec::new() }
+        Self { rng: rng(seed), now, engine, seq: 0, decisions: Vec::new(), calls: Vec::new(), begun: HashSet::new() }
     }
 
     /// Goes on with a new engine over `state`; a start has to follow.
     pub(super) fn restart(&mut self, state: State) {
-        self.engine = Engine::new(state, catalog(), 7);
+        self.engine = engine(state);
     }
 
     /// The facts of a start.
@@ -110,19 +120,30 @@ impl Script {
             _ => self.rng.random_range(0..800),
         };
         self.now = self.now.plus_ms(wait);
-        let events = match self.rng.random_range(0..20) {
+        let events = match self.rng.random_range(0..28) {
             0..8 => self.decide(store),
             8..15 => self.record(store),
             15..17 => self.amend(store),
             17 => self.void(store),
             18 => self.engine.expire(self.now, 50).into_iter().collect(),
+            19..23 => self.gate(store),
+            23..26 => self.act_on_goal(store),
+            26 => self.engine.time_out_goals(self.now, 4).into_iter().collect(),
             _ => self.administer(),
         };
         self.apply(store, events)
     }
 
-    fn apply(&mut self, store: &dyn ColdStore, events: Vec<Event>) -> Vec<Event> {
-        for event in &events {
+    fn apply(&mut self, store: &dyn ColdStore, mut events: Vec<Event>) -> Vec<Event> {
+        self.fold(store, &events);
+        let alerts = self.alerts(&events);
+        self.fold(store, &alerts);
+        events.extend(alerts);
+        events
+    }
+
+    fn fold(&mut self, store: &dyn ColdStore, events: &[Event]) {
+        for event in events {
             hydrate::needs(&mut self.engine.state, store, event);
             self.seq += 1;
             self.engine.apply(self.seq, event);
@@ -139,22 +160,22 @@ impl Script {
                         traits,
                     });
                 }
+                Body::Gated(gated) => self.decisions.push(gate_ref(gated, event.at)),
                 Body::OutcomeRecorded(recorded) => self.calls.push(recorded.call),
                 _ => {}
             }
         }
-        events
     }
 
-    fn pick(&mut self, of: &[&str]) -> String {
+    pub(super) fn pick(&mut self, of: &[&str]) -> String {
         of[self.rng.random_range(0..of.len())].to_owned()
     }
 
     fn goal(&mut self) -> String {
-        if self.rng.random_bool(0.2) { String::new() } else { format!("goal-{}", self.rng.random_range(0..60)) }
+        if self.rng.random_bool(0.2) { String::new() } else { self.some_goal() }
     }
 
-    fn key(&mut self) -> Option<Key> {
+    pub(super) fn key(&mut self) -> Option<Key> {
         self.rng
             .random_bool(0.3)
             .then(|| Key { hash: self.rng.random_range(0..400), body: self.rng.random_range(0..2) })
@@ -171,6 +192,7 @@ impl Script {
             key: None,
             ..PolicyRequest::default()
         };
+        request.asked.parent_goal = self.parent_of(&request.goal_id);
         request.estimate.input_tokens = Some(self.rng.random_range(1..9_000));
         request.estimate.output_tokens = Some(self.rng.random_range(1..900));
         if self.rng.random_bool(0.2) {
@@ -179,7 +201,8 @@ impl Script {
         if self.rng.random_bool(0.1) {
             request.asked.allowed_models = vec!["b/middle".to_owned()];
         }
-        hydrate::goal(&mut self.engine.state, store, &request.goal_id);
+        hydrate::chain(&mut self.engine.state, store, &request.goal_id);
+        hydrate::chain(&mut self.engine.state, store, &request.asked.parent_goal);
         self.engine.decide(&request, self.now).map(|answer| answer.events).unwrap_or_default()
     }
 
@@ -207,8 +230,8 @@ impl Script {
             step: self.pick(&["", "", "read", "late"]),
             tool: self.pick(&["", "", "", "search"]),
             model_served: self.pick(&["", "", "", "", "c/large", "x/strange"]),
-            evidence: String::new(),
-            output_ref: String::new(),
+            evidence: self.pick(&["", "", "a test that passed"]),
+            output_ref: self.pick(&["", "", "s3://outputs/7"]),
             evaluation: self.rng.random_bool(0.05),
             occurred_at: late,
             labels: Default::default(),
@@ -282,6 +305,13 @@ impl Script {
     pub(super) fn below(&mut self, n: u32) -> u32 {
         self.rng.random_range(0..n)
     }
+}
+
+/// An engine with the budgets of the script.
+fn engine(state: State) -> Engine {
+    let mut engine = Engine::new(state, catalog(), 7);
+    engine.use_budgets(Arc::new(budgets()), Arc::new(goal_rules()));
+    engine
 }
 
 /// A generator from a seed.

@@ -1,13 +1,13 @@
 //! Storing, evicting and reopening at any point changes nothing.
 
 use super::script::{Script, fresh_seed};
-use crate::domain::event::Event;
+use crate::domain::event::{Body, Event};
 use crate::domain::state::{State, Touched};
 use crate::engine::hydrate::NoStore;
 use crate::journal::codec;
-use crate::state::{CatchUpError, Opened, SledStore, catch_up, digest, digest_of_fold, digest_of_state, refold};
+use crate::state::{CatchUpError, Opened, SledStore, books, catch_up, digest, digest_of_fold, digest_of_state, refold};
 
-const STEPS: usize = 2_500;
+const STEPS: usize = 3_000;
 
 fn seeds() -> Vec<u64> {
     vec![1, 2, fresh_seed()]
@@ -95,6 +95,7 @@ fn an_engine_over_the_store_answers_as_one_that_keeps_everything_in_memory() {
         }
         assert_eq!(digest(&stored.engine.state, &store).unwrap(), digest_of_state(&plain.engine.state), "seed {seed}");
         assert!(evicted > 1_000 && reopened > 1, "the test must do what it says: {evicted} {reopened}");
+        assert_eq!(books(&stored.engine.state, &store).unwrap().problems, Vec::<String>::new(), "seed {seed}");
         store.check().unwrap();
     }
 }
@@ -120,6 +121,12 @@ fn catching_up_over_restarts_gives_the_digest_of_the_fold() {
         assert_eq!(digest(&state, &opened.store).unwrap(), whole, "seed {seed}");
         assert!(state.calls.len() < 300, "closed calls stay on disk: {}", state.calls.len());
         assert!(state.goals.is_empty() && state.keys.is_empty());
+        let (now, accounts) = (state.last_at, state.accounts.values());
+        assert!(accounts.clone().all(|a| a.opened.resets_at.is_none_or(|end| end > now)), "ended ones stay on disk");
+        assert!(accounts.count() > 0 && !state.open_goals.is_empty() && !state.tools.is_empty());
+        let books = books(&state, &opened.store).unwrap();
+        assert_eq!(books.problems, Vec::<String>::new(), "seed {seed}");
+        assert!(books.accounts > state.accounts.len() as u64 && books.charges > 1_000, "{books:?}");
         opened.store.check().unwrap();
     }
 }
@@ -162,6 +169,86 @@ fn a_state_that_does_not_track_what_it_touches_is_not_stored() {
     let dir = tempfile::tempdir().unwrap();
     let store = SledStore::open(dir.path()).unwrap().store;
     let _ = store.prepare(&mut State::default());
+}
+
+/// A nano-dollar too much on an account or a goal, and an account that is gone, are found.
+#[test]
+fn books_that_do_not_balance_are_told() {
+    let facts = facts(6, 600);
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledStore::open(dir.path()).unwrap().store;
+    let mut state = State::default();
+    numbered(&facts).for_each(|(seq, event)| crate::engine::apply(&mut state, seq, event));
+    let problems = |state: &State| books(state, &store).unwrap().problems;
+    assert_eq!(problems(&state), Vec::<String>::new());
+
+    let mut wrong = state.clone();
+    let booked_on = wrong.calls.values().flat_map(|c| &c.charges).map(|c| c.account);
+    let account = booked_on.filter(|a| wrong.accounts.contains_key(a)).min().unwrap();
+    let said = wrong.accounts[&account].booked;
+    wrong.accounts.get_mut(&account).unwrap().booked.spent += 1;
+    let found = problems(&wrong);
+    let sums = format!("{} spent, {} held, {} presumed", said.spent, said.held, said.presumed);
+    assert!(found.len() == 1 && found[0].ends_with(&format!("its calls add up to {sums}")), "{found:?}");
+
+    wrong.accounts.remove(&account);
+    assert!(problems(&wrong).iter().all(|p| p.ends_with("is booked on an account that is nowhere")));
+
+    let mut wrong = state.clone();
+    let below = wrong.goals.iter().find(|(_, g)| !g.ancestors.is_empty()).map(|(id, _)| id.clone()).unwrap();
+    wrong.goals.get_mut(&below).unwrap().own.cost += 1;
+    let found = problems(&wrong);
+    // What its own calls are too much, those below it are too little.
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|p| p.starts_with(&format!("goal `{below}` does not add up to"))), "{found:?}");
+}
+
+/// The script would prove little if it never did what is stored.
+#[test]
+fn the_script_does_all_that_can_be_done() {
+    let mut script = Script::new(3, State::default());
+    let mut facts = script.start(&NoStore);
+    let (mut reopened, mut rewarded) = (0, 0);
+    for _ in 0..STEPS {
+        let state = &script.engine.state;
+        let closed = |state: &State| state.goals.iter().filter(|(_, g)| g.closing.is_some()).count();
+        let before = closed(state);
+        facts.extend(script.step(&NoStore));
+        reopened += usize::from(closed(&script.engine.state) < before);
+        rewarded += script.engine.state.calls.values().filter(|c| c.goal_verdict.is_some()).count();
+    }
+    let mut counts = std::collections::BTreeMap::new();
+    for event in &facts {
+        let text = format!("{:?}", event.body);
+        let kind = text.split(['(', ' ']).next().unwrap_or_default().to_owned();
+        *counts.entry(kind).or_insert(0) += 1;
+    }
+    let kinds = [
+        "AccountOpened",
+        "Gated",
+        "GoalStarted",
+        "GoalClosed",
+        "GoalAmended",
+        "GoalsTimedOut",
+        "BudgetGranted",
+        "AlertRaised",
+        "AlertAcknowledged",
+    ];
+    assert!(kinds.iter().all(|kind| counts.get(*kind).is_some_and(|n| *n > 2)), "{counts:?}");
+    let exhausted = facts.iter().filter(|e| matches!(&e.body, Body::Decided(d) if d.exhausted.is_some())).count();
+    let below = script.engine.state.goals.values().filter(|g| g.ancestors.len() > 1).count();
+    let parts = script.engine.state.goals.values().filter(|g| g.thread.entries.len() >= 8).count();
+    let mut by = std::collections::BTreeMap::new();
+    for e in &facts {
+        if let Body::Decided(d) = &e.body {
+            *by.entry(d.exhausted.as_ref().map(|e| format!("{} {:?}", e.budget, d.verdict))).or_insert(0) += 1;
+        }
+    }
+    println!("{by:?}");
+    println!(
+        "{counts:?}; {reopened} reopened, {rewarded} rewarded, {exhausted} exhausted, {below} below, {parts} in parts"
+    );
+    assert!(reopened > 2 && rewarded > 2 && exhausted > 20 && below > 2 && parts > 2);
 }
 
 /// The digest sees every part: leaving the last fact out always shows.

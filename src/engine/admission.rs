@@ -1,0 +1,329 @@
+//! Whether the money may be spent: every account a call would be booked on, as it stands before the call, and which
+//! candidates fit what is left. All of them are asked before anything is booked, and everything is booked in one fact: a
+//! call is held against all of its budgets or against none.
+
+use std::sync::Arc;
+
+use super::Engine;
+use crate::domain::budget::{Account, Booked, Budget, Charge, Measure, OnExceed, Opened, Period, Scope, Site};
+use crate::domain::event::{Body, Event, Exhausted};
+use crate::domain::money::NanoUsd;
+use crate::domain::names::{Labels, NameKind};
+use crate::domain::time::UnixMillis;
+
+/// Name of the budget that StartGoal's own limit is.
+pub const GOAL_LIMIT: &str = "goal_limit";
+
+/// Thresholds of [`GOAL_LIMIT`], in per cent.
+const GOAL_LIMIT_THRESHOLDS: [u32; 3] = [50, 80, 100];
+
+/// What a call may use at most, by measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Need {
+    /// Money; `None`: nobody knows.
+    pub(super) cost: Option<NanoUsd>,
+    /// Input and output tokens; `None`: nobody knows.
+    pub(super) tokens: Option<u64>,
+    /// It would be a retry.
+    pub(super) is_retry: bool,
+}
+
+impl Need {
+    /// How much of a measure; `None`: nobody knows.
+    fn of(&self, measure: Measure) -> Option<u64> {
+        match measure {
+            Measure::Usd => self.cost.map(|c| c.0),
+            Measure::Tokens => self.tokens,
+            Measure::Calls => Some(1),
+            Measure::Retries => Some(u64::from(self.is_retry)),
+        }
+    }
+}
+
+/// One account a call would be booked on.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What it is of.
+    pub opened: Opened,
+    /// It is not on the record yet, or its limit changed.
+    pub is_new: bool,
+    /// The limit, with what was granted.
+    pub limit: u64,
+    /// What is booked.
+    pub booked: Booked,
+    /// Part of the limit that was granted.
+    pub granted: u64,
+    /// How often it begins anew.
+    pub period: Period,
+    /// What happens to a call that does not fit.
+    pub on_exceed: OnExceed,
+    /// The configured sentence for an end user; empty: one is made.
+    pub message: String,
+    /// Percentages at which an alert is raised.
+    pub alert_thresholds: Vec<u32>,
+}
+
+impl Line {
+    /// What is left; 0 when it is overdrawn.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.limit.saturating_sub(u64::try_from(self.booked.used()).unwrap_or(0))
+    }
+
+    /// Whether `need` fits. What nobody can tell fits while anything is left.
+    fn fits(&self, need: &Need) -> bool {
+        match need.of(self.opened.measure) {
+            Some(amount) => amount <= self.remaining() || amount == 0,
+            None => self.remaining() > 0,
+        }
+    }
+
+    fn exhausted(&self) -> Exhausted {
+        let message = if self.message.is_empty() { self.sentence() } else { self.message.clone() };
+        Exhausted {
+            budget: self.opened.budget.clone(),
+            account: self.opened.key,
+            action: self.on_exceed,
+            message,
+            measure: self.opened.measure,
+            limit: self.limit,
+            spent: self.booked.spent,
+            held: self.booked.held.wrapping_add(self.booked.presumed),
+            resets_at: self.opened.resets_at,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let amount = |n: u64| match self.opened.measure {
+            Measure::Usd => NanoUsd(n).to_string(),
+            measure => format!("{n} {}", measure.as_str()),
+        };
+        let whose = match self.opened.scope {
+            Scope::Goal => "this goal".to_owned(),
+            Scope::User => "this user".to_owned(),
+            scope => format!("{} {}", scope.as_str(), self.opened.instance),
+        };
+        let what_now = match self.on_exceed {
+            OnExceed::Warn => "the call goes ahead",
+            OnExceed::Block => "the call was not made",
+            OnExceed::Downgrade => "a cheaper model is used where one fits",
+            OnExceed::RequireApproval => "somebody has to agree to more",
+            OnExceed::ReturnPartial => "the answer is given with what there is",
+            OnExceed::HandOff => "a person takes over",
+            OnExceed::Queue => "it waits until the budget begins anew",
+        };
+        format!(
+            "The budget of {whose} is used up ({} of {} left): {what_now}.",
+            amount(self.remaining()),
+            amount(self.limit)
+        )
+    }
+}
+
+/// The accounts a call would be booked on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Admission {
+    pub(super) lines: Vec<Line>,
+}
+
+impl Admission {
+    /// The strictest budget that `need` does not fit.
+    pub(super) fn over(&self, need: &Need) -> Option<usize> {
+        let over = (0..self.lines.len()).filter(|line| !self.lines[*line].fits(need));
+        let strictness = |line: usize| self.lines[line].on_exceed.strictness();
+        // The first of the strictest.
+        over.reduce(|a, b| if strictness(b) > strictness(a) { b } else { a })
+    }
+
+    /// Whether a budget of money keeps calls from being made: then a call of unknown price cannot be let through.
+    pub(super) fn needs_price(&self) -> bool {
+        self.lines.iter().any(|line| line.opened.measure == Measure::Usd && line.on_exceed.holds())
+    }
+
+    /// What a call of `need` is booked on.
+    pub(super) fn charges(&self, need: &Need) -> Vec<Charge> {
+        let charge = |line: &Line| {
+            let held = need.of(line.opened.measure).unwrap_or(0);
+            Charge { account: line.opened.key, held }
+        };
+        self.lines.iter().map(charge).collect()
+    }
+
+    /// The facts that open accounts which are not on the record yet.
+    pub(super) fn openings(&self) -> impl Iterator<Item = Body> {
+        self.lines.iter().filter(|line| line.is_new).map(|line| Body::AccountOpened(Box::new(line.opened.clone())))
+    }
+
+    /// What is used up, as it is answered and written.
+    pub(super) fn exhausted(line: &Line) -> Exhausted {
+        line.exhausted()
+    }
+}
+
+impl Engine {
+    /// Every account a call is booked on: its own budgets, and those of the goals above it.
+    pub(super) fn admission(&self, site: &Site<'_>, parent: &str, now: UnixMillis) -> Admission {
+        let (names, none) = (&self.state.names, Labels::new());
+        if self.budgets.all.is_empty() && site.goal.is_empty() {
+            return Admission::default();
+        }
+        let chain = self.chain(site.goal, parent);
+        let mut lines: Vec<Line> =
+            self.budgets.applying(site).into_iter().map(|(b, i)| self.line(b, i, site.goal, &chain, now)).collect();
+        for (depth, id) in chain.iter().enumerate() {
+            let Some(goal) = self.state.goals.get(id) else { continue };
+            if let Some(limit) = goal.limit {
+                lines.push(self.line(&own_limit(limit), id, id, &chain, now));
+            }
+            if depth == 0 {
+                continue;
+            }
+            let workflow = names.text(NameKind::Workflow, goal.workflow);
+            let labels = names.labels(goal.labels).map_or(&none, |l| l);
+            let above = Site { task: "", workflow, step: "", tool: "", labels, goal: id };
+            let of_goal = self.budgets.applying(&above).into_iter().filter(|(b, _)| b.scope == Scope::Goal);
+            lines.extend(of_goal.map(|(b, i)| self.line(b, i, id, &chain, now)));
+        }
+        Admission { lines }
+    }
+
+    /// A goal and those above it, nearest first; a goal never heard of will stand below `parent`.
+    pub(super) fn chain(&self, goal: &str, parent: &str) -> Vec<Arc<str>> {
+        if goal.is_empty() {
+            return Vec::new();
+        }
+        let mut chain = vec![Arc::from(goal)];
+        let above = |id: &str| self.state.goals.get(id).map(|g| g.ancestors.clone());
+        match above(goal) {
+            Some(ancestors) => chain.extend(ancestors),
+            None if !parent.is_empty() => {
+                chain.push(Arc::from(parent));
+                chain.extend(above(parent).unwrap_or_default());
+            }
+            None => {}
+        }
+        chain
+    }
+
+    fn line(&self, budget: &Budget, instance: &str, goal: &str, chain: &[Arc<str>], now: UnixMillis) -> Line {
+        let (start, resets_at) = budget.window(now);
+        let key = budget.account(goal, instance, (start, resets_at));
+        let of_goal = budget.is_of_goal();
+        let opened = Opened {
+            key,
+            budget: budget.id.to_string(),
+            scope: budget.scope,
+            measure: budget.measure,
+            instance: instance.to_owned(),
+            goal: if of_goal { goal.to_owned() } else { String::new() },
+            start,
+            resets_at,
+            limit: budget.limit,
+        };
+        let account = self.state.account(key, chain);
+        Line {
+            is_new: account.is_none_or(|a| a.opened != opened),
+            granted: self.granted(&opened),
+            limit: budget.limit.saturating_add(self.granted(&opened)),
+            period: budget.period,
+            booked: account.map(|a| a.booked).unwrap_or_default(),
+            on_exceed: budget.on_exceed,
+            message: budget.message.clone(),
+            alert_thresholds: budget.alert_thresholds.clone(),
+            opened,
+        }
+    }
+
+    /// What was granted beyond the limit of an account: money of a goal, for the goal as a whole.
+    fn granted(&self, opened: &Opened) -> u64 {
+        let is_money_of_goal = opened.scope == Scope::Goal && opened.measure == Measure::Usd;
+        let goal = self.state.goals.get(opened.goal.as_str()).filter(|_| is_money_of_goal);
+        goal.map_or(0, |g| g.granted.0)
+    }
+
+    /// The alerts that are due on accounts just booked on.
+    #[must_use]
+    pub fn alerts_due(&self, charges: &[Charge], goal: &str, now: UnixMillis) -> Vec<Event> {
+        let chain = self.chain(goal, "");
+        let mut number = self.state.last_alert;
+        let mut due = Vec::new();
+        for charge in charges {
+            let Some(account) = self.state.account(charge.account, &chain) else { continue };
+            let opened = &account.opened;
+            let budget = self.budgets.all.iter().find(|b| *b.id == *opened.budget);
+            let thresholds = match budget {
+                Some(budget) => &budget.alert_thresholds[..],
+                None if opened.budget == GOAL_LIMIT => &GOAL_LIMIT_THRESHOLDS[..],
+                None => continue,
+            };
+            let limit = opened.limit.saturating_add(self.granted(opened));
+            let used = account.booked.used();
+            for threshold in thresholds {
+                let reached = i128::from(used) * 100 >= i128::from(*threshold) * i128::from(limit);
+                if !reached || account.alerted.contains(threshold) || (limit == 0 && used == 0) {
+                    continue;
+                }
+                number += 1;
+                let raised = crate::domain::event::AlertRaised {
+                    alert: number,
+                    account: charge.account,
+                    goal: opened.goal.clone(),
+                    budget: opened.budget.clone(),
+                    instance: opened.instance.clone(),
+                    threshold: *threshold,
+                    used,
+                    limit,
+                };
+                due.push(Event { at: now, body: Body::AlertRaised(Box::new(raised)) });
+            }
+        }
+        due
+    }
+
+    /// The accounts a call would be booked on at `site`, as they stand.
+    #[must_use]
+    pub fn lines(&self, site: &Site<'_>, now: UnixMillis) -> Vec<Line> {
+        self.admission(site, "", now).lines
+    }
+
+    /// The accounts of a call as they stand, for an answer.
+    #[must_use]
+    pub fn standing(&self, charges: &[Charge], goal: &str) -> Vec<Line> {
+        let chain = self.chain(goal, "");
+        charges.iter().filter_map(|c| self.state.account(c.account, &chain)).map(|a| self.line_of(a)).collect()
+    }
+
+    /// An account as it stands.
+    #[must_use]
+    pub fn line_of(&self, account: &Account) -> Line {
+        let budget = self.budgets.all.iter().find(|b| *b.id == *account.opened.budget);
+        Line {
+            opened: account.opened.clone(),
+            is_new: false,
+            granted: self.granted(&account.opened),
+            limit: account.opened.limit.saturating_add(self.granted(&account.opened)),
+            period: budget.map_or(Period::PerGoal, |b| b.period),
+            booked: account.booked,
+            on_exceed: budget.map_or(OnExceed::Block, |b| b.on_exceed),
+            message: budget.map(|b| b.message.clone()).unwrap_or_default(),
+            alert_thresholds: budget.map(|b| b.alert_thresholds.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// StartGoal's own limit as a budget.
+fn own_limit(limit: NanoUsd) -> Budget {
+    Budget {
+        id: GOAL_LIMIT.into(),
+        scope: Scope::Goal,
+        matches: Default::default(),
+        is_default: false,
+        measure: Measure::Usd,
+        limit: limit.0,
+        period: Period::PerGoal,
+        zone: jiff::tz::TimeZone::UTC,
+        alert_thresholds: GOAL_LIMIT_THRESHOLDS.to_vec(),
+        on_exceed: OnExceed::Block,
+        message: String::new(),
+    }
+}

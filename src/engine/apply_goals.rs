@@ -1,0 +1,313 @@
+//! The fold of what happens to goals and budgets: goals begin with whatever names them first, end, come back; accounts
+//! are opened, granted to and alerted on. What calls book on them is the state's own arithmetic.
+
+use std::sync::Arc;
+
+use super::apply::use_key;
+use crate::domain::budget::{Account, AccountKey, Opened};
+use crate::domain::call::{Call, CallNo, Stage};
+use crate::domain::event::{AlertRaised, Body, Event, Gated, GoalClosed, OutcomeRecorded, Place};
+use crate::domain::goal::{ANCESTORS_MAX, Closing, Goal, GoalState, Note, NoteKind, StepOutput};
+use crate::domain::money::NanoUsd;
+use crate::domain::names::{LabelsId, NameId};
+use crate::domain::state::{Alert, State};
+use crate::domain::time::UnixMillis;
+
+/// Alerts kept; the journal keeps all.
+const ALERTS_MAX: usize = 10_000;
+
+/// Applies a fact about goals or budgets.
+pub(super) fn apply(state: &mut State, seq: u64, event: &Event) {
+    let at = event.at;
+    match &event.body {
+        Body::AccountOpened(opened) => open_account(state, opened),
+        Body::Gated(gated) => gate(state, seq, at, gated),
+        Body::GoalStarted(started) => {
+            use_key(state, started.key, CallNo(0), seq);
+            let place = Place {
+                workflow: started.workflow,
+                labels: started.labels,
+                goal: started.goal.clone(),
+                ..Place::default()
+            };
+            asked(state, &place, &started.parent, at);
+            let limit = started.limit;
+            state.change_goal(&Arc::from(started.goal.as_str()), |goal| goal.limit = limit.or(goal.limit));
+        }
+        Body::GoalClosed(closed) => {
+            use_key(state, closed.key, CallNo(0), seq);
+            let closing = Closing { at, state: closed.state, score: closed.score };
+            close(state, closed, closing, NoteKind::Closed(closed.state), at);
+        }
+        Body::GoalAmended(closed) => {
+            use_key(state, closed.key, CallNo(0), seq);
+            let before = state.goals.get(closed.goal.as_str()).and_then(|g| g.closing);
+            let (first, score) = (before.map_or(at, |c| c.at), before.and_then(|c| c.score));
+            let closing = Closing { at: first, state: closed.state, score: closed.score.or(score) };
+            close(state, closed, closing, NoteKind::Amended(closed.state), at);
+        }
+        Body::GoalsTimedOut { goals } => {
+            for goal in goals {
+                let closing = Closing { at, state: GoalState::TimedOut, score: None };
+                let closed = GoalClosed {
+                    goal: goal.clone(),
+                    state: GoalState::TimedOut,
+                    score: None,
+                    note: String::new(),
+                    by: String::new(),
+                    key: None,
+                };
+                close(state, &closed, closing, NoteKind::Closed(GoalState::TimedOut), at);
+            }
+        }
+        Body::BudgetGranted(granted) => {
+            use_key(state, granted.key, CallNo(0), seq);
+            let note = Note {
+                at,
+                by: granted.approver.clone(),
+                text: granted.reason.clone(),
+                what: NoteKind::Granted(granted.extra),
+            };
+            state.change_goal(&Arc::from(granted.goal.as_str()), |goal| {
+                goal.granted = NanoUsd(goal.granted.0.saturating_add(granted.extra.0));
+                goal.note(note);
+            });
+        }
+        Body::AlertRaised(raised) => alert(state, at, raised),
+        Body::AlertAcknowledged { alert, by, note } => {
+            if let Some(found) = state.alerts.get_mut(alert) {
+                found.acknowledged = Some((at, by.clone(), note.clone()));
+                touch_alert(state, *alert);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Somebody works on a goal: it begins, goes on, or comes back.
+pub(super) fn asked(state: &mut State, place: &Place, parent: &str, at: UnixMillis) {
+    if place.goal.is_empty() {
+        return;
+    }
+    let id: Arc<str> = Arc::from(place.goal.as_str());
+    let reopened = state.goals.get(&id).is_some_and(|g| g.closing.is_some());
+    work_on(state, &id, place.workflow, place.labels, parent, at);
+    if reopened {
+        state.change_goal(&id, |goal| {
+            goal.closing = None;
+            goal.note(Note { at, by: String::new(), text: String::new(), what: NoteKind::Reopened });
+        });
+        reward(state, &id, None);
+        keep_open(state, &id);
+    }
+}
+
+/// An outcome concerns a goal: a goal never heard of begins with it, an open one goes on, a closed one stays closed.
+pub(super) fn told(state: &mut State, call: &Call, recorded: &OutcomeRecorded) {
+    if call.goal.is_empty() {
+        return;
+    }
+    let id: Arc<str> = Arc::from(call.goal.as_str());
+    work_on(state, &id, call.workflow, call.labels, "", call.at.max(recorded.counted_at));
+    if recorded.output_ref.is_empty() && recorded.evidence.is_empty() {
+        return;
+    }
+    let output = StepOutput {
+        step_key: call.step_key,
+        call: call.number,
+        output_ref: recorded.output_ref.clone(),
+        has_evidence: !recorded.evidence.is_empty(),
+    };
+    state.change_goal(&id, |goal| {
+        goal.outputs.retain(|o| o.step_key != output.step_key || o.call > output.call);
+        if !goal.outputs.iter().any(|o| o.step_key == output.step_key) {
+            goal.outputs.push(output);
+        }
+    });
+}
+
+fn work_on(state: &mut State, id: &Arc<str>, workflow: NameId, labels: LabelsId, parent: &str, at: UnixMillis) {
+    // An account may have been opened on it a moment before.
+    let is_new = state.goals.get(id).is_none_or(|g| g.opened_at == UnixMillis::default());
+    let old = state.goals.get(id).filter(|g| g.closing.is_none()).map(|g| (g.workflow, g.last_at));
+    let ancestors = if is_new && !parent.is_empty() { descend(state, id, parent, at) } else { Vec::new() };
+    state.change_goal(id, |goal| {
+        if is_new {
+            goal.opened_at = at;
+            goal.ancestors = ancestors;
+        }
+        goal.last_at = goal.last_at.max(at);
+        if goal.workflow == NameId::NONE {
+            goal.workflow = workflow;
+        }
+        if goal.labels == LabelsId::NONE {
+            goal.labels = labels;
+        }
+    });
+    if let Some((workflow, last_at)) = old {
+        forget_open(state, id, workflow, last_at);
+    }
+    if state.goals.get(id).is_some_and(|g| g.closing.is_none()) {
+        keep_open(state, id);
+    }
+}
+
+/// Puts a new goal below its parent, which begins with it where nobody has heard of it; returns the goals above.
+fn descend(state: &mut State, id: &Arc<str>, parent: &str, at: UnixMillis) -> Vec<Arc<str>> {
+    let above: Arc<str> = Arc::from(parent);
+    work_on(state, &above, NameId::NONE, LabelsId::NONE, "", at);
+    let mut chain = vec![above.clone()];
+    chain.extend(state.goals.get(&above).map(|g| g.ancestors.clone()).unwrap_or_default());
+    chain.truncate(ANCESTORS_MAX);
+    state.change_goal(&above, |goal| goal.children.push(id.clone()));
+    chain
+}
+
+fn keep_open(state: &mut State, id: &Arc<str>) {
+    if let Some((workflow, last_at)) = state.goals.get(id).map(|g| (g.workflow, g.last_at)) {
+        state.open_goals.entry(workflow).or_default().insert((last_at, id.clone()));
+    }
+}
+
+fn forget_open(state: &mut State, id: &Arc<str>, workflow: NameId, last_at: UnixMillis) {
+    if let Some(open) = state.open_goals.get_mut(&workflow) {
+        open.remove(&(last_at, id.clone()));
+        if open.is_empty() {
+            state.open_goals.remove(&workflow);
+        }
+    }
+}
+
+/// The next call's place among those of its goal.
+pub(super) fn next_ordinal(state: &mut State, goal: &str, teaches: bool) -> u32 {
+    let Some((id, _)) = state.goals.get_key_value(goal) else { return 0 };
+    let (id, mut ordinal) = (id.clone(), 0);
+    state.change_goal(&id, |goal| {
+        ordinal = goal.calls;
+        goal.calls = goal.calls.saturating_add(1);
+        goal.teaches |= teaches;
+    });
+    ordinal
+}
+
+/// What the end of a goal says of its calls.
+pub(super) fn verdict(state: &State, goal: &str) -> Option<bool> {
+    Some(state.goals.get(goal)?.closing?.state == GoalState::Accepted)
+}
+
+fn close(state: &mut State, closed: &GoalClosed, closing: Closing, what: NoteKind, at: UnixMillis) {
+    let id: Arc<str> = Arc::from(closed.goal.as_str());
+    if let Some((workflow, last_at)) = state.goals.get(&id).map(|g| (g.workflow, g.last_at)) {
+        forget_open(state, &id, workflow, last_at);
+    }
+    let note = Note { at, by: closed.by.clone(), text: closed.note.clone(), what };
+    state.change_goal(&id, |goal: &mut Goal| {
+        goal.closing = Some(closing);
+        goal.note(note);
+    });
+    reward(state, &id, Some(closing.state == GoalState::Accepted));
+}
+
+/// Gives the calls of a goal that learn from its end what it says.
+fn reward(state: &mut State, id: &Arc<str>, verdict: Option<bool>) {
+    let teaching = state.goals.get(id).filter(|g| g.teaches);
+    let numbers: Vec<CallNo> = teaching.map_or(vec![], |g| g.thread.entries.iter().map(|e| e.order.number).collect());
+    for number in numbers {
+        let Some(call) = state.calls.get(&number).filter(|c| c.goal_verdict != verdict).cloned() else { continue };
+        state.replace_call(Some(&call), Call { goal_verdict: verdict, ..call.clone() });
+    }
+}
+
+fn gate(state: &mut State, seq: u64, at: UnixMillis, gated: &Gated) {
+    use_key(state, gated.key, gated.number, seq);
+    let place = &gated.place;
+    asked(state, place, &gated.parent_goal, at);
+    if !gated.verdict.proceeds() {
+        return;
+    }
+    let ordinal = next_ordinal(state, &place.goal, false);
+    let call = Call {
+        number: gated.number,
+        decision: gated.number,
+        seq,
+        at,
+        recorded_seq: 0,
+        counted_at: at,
+        decided: false,
+        task: place.task,
+        candidate: NameId::NONE,
+        workflow: place.workflow,
+        step: place.step,
+        tool: place.tool,
+        labels: place.labels,
+        goal: place.goal.clone(),
+        step_key: place.step_key,
+        traits: super::gate::gate_traits(),
+        service_tier: Default::default(),
+        hold: Some(gated.hold),
+        charges: gated.charges.clone(),
+        unadmitted: false,
+        ordinal,
+        goal_verdict: None,
+        fallbacks: Vec::new(),
+        further: Vec::new(),
+        attempt: 0,
+        named_retry: false,
+        follows_attempt: false,
+        follows_failure: false,
+        off_policy: false,
+        evaluation: false,
+        coarse: false,
+        stage: Stage::Open(gated.expires_at),
+        amendments: 0,
+    };
+    state.replace_call(None, call);
+}
+
+fn open_account(state: &mut State, opened: &Opened) {
+    let put = |account: &mut Account| account.opened = opened.clone();
+    let new = || Account { opened: opened.clone(), booked: Default::default(), alerted: Vec::new() };
+    if opened.goal.is_empty() {
+        state.accounts.entry(opened.key).and_modify(put).or_insert_with(new);
+        touch_account(state, opened.key);
+        return;
+    }
+    state.change_goal(&Arc::from(opened.goal.as_str()), |goal| {
+        match goal.accounts.iter_mut().find(|a| a.opened.key == opened.key) {
+            Some(account) => put(account),
+            None => goal.accounts.push(new()),
+        }
+    });
+}
+
+fn alert(state: &mut State, at: UnixMillis, raised: &AlertRaised) {
+    let mark = |account: &mut Account| account.alerted.push(raised.threshold);
+    if raised.goal.is_empty() {
+        state.accounts.get_mut(&raised.account).into_iter().for_each(mark);
+        touch_account(state, raised.account);
+    } else {
+        state.change_goal(&Arc::from(raised.goal.as_str()), |goal| {
+            goal.accounts.iter_mut().find(|a| a.opened.key == raised.account).into_iter().for_each(mark);
+        });
+    }
+    state.last_alert = state.last_alert.max(raised.alert);
+    state.alerts.insert(raised.alert, Alert { at, raised: raised.clone(), acknowledged: None });
+    touch_alert(state, raised.alert);
+    while state.alerts.len() > ALERTS_MAX {
+        if let Some((gone, _)) = state.alerts.pop_first() {
+            touch_alert(state, gone);
+        }
+    }
+}
+
+fn touch_account(state: &mut State, key: AccountKey) {
+    if let Some(touched) = &mut state.touched {
+        touched.accounts.insert(key);
+    }
+}
+
+fn touch_alert(state: &mut State, alert: u64) {
+    if let Some(touched) = &mut state.touched {
+        touched.alerts.insert(alert);
+    }
+}

@@ -1,0 +1,182 @@
+//! Goals from the outside: announced, ended, corrected, granted money, timed out. Requests in, facts out.
+
+use super::Engine;
+use super::error::EngineError;
+use super::hydrate::{self, ColdStore};
+use super::naming::Naming;
+use crate::domain::event::{Body, BudgetGranted, Event, GoalClosed, GoalStarted, Key};
+use crate::domain::goal::{Goal, GoalState};
+use crate::domain::names::NameKind;
+use crate::domain::request_goal::{AmendGoal, CompleteGoal, GrantBudget, StartGoal};
+use crate::domain::time::UnixMillis;
+
+/// What an act on a goal came to.
+#[derive(Clone, Debug)]
+pub struct GoalAct {
+    /// Nothing new: it was said before.
+    pub duplicate: bool,
+    /// Facts to write and apply, in order.
+    pub events: Vec<Event>,
+}
+
+impl GoalAct {
+    fn again() -> Self {
+        Self { duplicate: true, events: Vec::new() }
+    }
+
+    fn new(naming: Naming, last: Body, now: UnixMillis) -> Self {
+        let bodies = naming.events.into_iter().chain([last]);
+        Self { duplicate: false, events: bodies.map(|body| Event { at: now, body }).collect() }
+    }
+}
+
+impl Engine {
+    /// Announces a goal before its first call; of one that began already, only the limit can still be lowered.
+    ///
+    /// # Errors
+    /// A key used with another body, or a goal above it that cannot be.
+    pub fn start_goal(
+        &mut self,
+        store: &dyn ColdStore,
+        request: &StartGoal,
+        now: UnixMillis,
+    ) -> Result<GoalAct, EngineError> {
+        if self.said(store, request.key)? {
+            return Ok(GoalAct::again());
+        }
+        hydrate::chain(&mut self.state, store, &request.goal_id);
+        hydrate::chain(&mut self.state, store, &request.parent);
+        self.check_parent(&request.goal_id, &request.parent)?;
+        if let Some(goal) = self.state.goals.get(request.goal_id.as_str())
+            && let (Some(limit), Some(before)) = (request.limit, goal.limit)
+            && limit > before
+        {
+            let say =
+                format!("may only be lowered: the goal has a limit of {before} already; use GrantBudget for more");
+            return Err(EngineError::field("budget_usd", say));
+        }
+        let (names, mut naming) = (&self.state.names, Naming::default());
+        let labels = self.labels_of(&request.goal_id, &request.parent, &request.labels);
+        let started = GoalStarted {
+            goal: request.goal_id.clone(),
+            workflow: naming.name(names, NameKind::Workflow, &request.workflow),
+            labels: naming.labels(names, &labels),
+            parent: request.parent.clone(),
+            limit: request.limit,
+            key: request.key,
+        };
+        Ok(GoalAct::new(naming, Body::GoalStarted(Box::new(started)), now))
+    }
+
+    /// Ends a goal. One that was closed only because nobody worked on it may still be told how it ended.
+    ///
+    /// # Errors
+    /// No such goal, a key used with another body, or it ended otherwise.
+    pub fn complete_goal(
+        &mut self,
+        store: &dyn ColdStore,
+        request: &CompleteGoal,
+        now: UnixMillis,
+    ) -> Result<GoalAct, EngineError> {
+        if self.said(store, request.key)? {
+            return Ok(GoalAct::again());
+        }
+        let closing = self.known_goal(store, &request.goal_id)?.closing;
+        let closed = GoalClosed {
+            goal: request.goal_id.clone(),
+            state: request.state,
+            score: request.score,
+            note: request.note.clone(),
+            by: request.by.clone(),
+            key: request.key,
+        };
+        let body = match closing {
+            None => Body::GoalClosed(Box::new(closed)),
+            Some(c) if c.state == request.state && (request.score.is_none() || c.score == request.score) => {
+                return Ok(GoalAct::again());
+            }
+            Some(c) if c.state == GoalState::TimedOut => Body::GoalAmended(Box::new(closed)),
+            Some(c) => {
+                let state = c.state.as_str();
+                let say = format!("this goal ended as {state} already; correct it with AmendGoal");
+                return Err(EngineError::Precondition(say));
+            }
+        };
+        Ok(GoalAct::new(Naming::default(), body, now))
+    }
+
+    /// Corrects how a goal ended.
+    ///
+    /// # Errors
+    /// No such goal, it is open, or a key used with another body.
+    pub fn amend_goal(
+        &mut self,
+        store: &dyn ColdStore,
+        request: &AmendGoal,
+        now: UnixMillis,
+    ) -> Result<GoalAct, EngineError> {
+        if self.said(store, request.key)? {
+            return Ok(GoalAct::again());
+        }
+        let Some(closing) = self.known_goal(store, &request.goal_id)?.closing else {
+            let say = "this goal is open; end it with CompleteGoal";
+            return Err(EngineError::Precondition(say.to_owned()));
+        };
+        let amended = GoalClosed {
+            goal: request.goal_id.clone(),
+            state: request.state.unwrap_or(closing.state),
+            score: request.score,
+            note: request.reason.clone(),
+            by: request.by.clone(),
+            key: request.key,
+        };
+        Ok(GoalAct::new(Naming::default(), Body::GoalAmended(Box::new(amended)), now))
+    }
+
+    /// Grants a goal money beyond its budgets.
+    ///
+    /// # Errors
+    /// No such goal, or a key used with another body.
+    pub fn grant_budget(
+        &mut self,
+        store: &dyn ColdStore,
+        request: &GrantBudget,
+        now: UnixMillis,
+    ) -> Result<GoalAct, EngineError> {
+        if self.said(store, request.key)? {
+            return Ok(GoalAct::again());
+        }
+        self.known_goal(store, &request.goal_id)?;
+        let granted = BudgetGranted {
+            goal: request.goal_id.clone(),
+            extra: request.extra,
+            approver: request.approver.clone(),
+            reason: request.reason.clone(),
+            key: request.key,
+        };
+        Ok(GoalAct::new(Naming::default(), Body::BudgetGranted(Box::new(granted)), now))
+    }
+
+    /// Goals on which nobody worked for too long by `now`, at most `most` of them, as one fact.
+    #[must_use]
+    pub fn time_out_goals(&self, now: UnixMillis, most: usize) -> Option<Event> {
+        let mut goals = Vec::new();
+        for (workflow, open) in &self.state.open_goals {
+            let patience_ms = self.goal_rules.idle_timeout_ms(self.state.names.text(NameKind::Workflow, *workflow));
+            let idle = open.iter().take_while(|(last_at, _)| last_at.plus_ms(patience_ms) <= now);
+            goals.extend(idle.take(most - goals.len()).map(|(_, goal)| goal.to_string()));
+        }
+        (!goals.is_empty()).then_some(Event { at: now, body: Body::GoalsTimedOut { goals } })
+    }
+
+    fn said(&mut self, store: &dyn ColdStore, key: Option<Key>) -> Result<bool, EngineError> {
+        let Some(key) = key else { return Ok(false) };
+        Ok(self.used(store, key)?.is_some())
+    }
+
+    /// A goal with those above it.
+    pub(super) fn known_goal(&mut self, store: &dyn ColdStore, id: &str) -> Result<&Goal, EngineError> {
+        hydrate::chain(&mut self.state, store, id);
+        self.state.goals.get(id).ok_or_else(|| EngineError::not_found("goal", id))
+    }
+}

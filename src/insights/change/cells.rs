@@ -1,0 +1,152 @@
+//! Lays two windows side by side: cells of the same kind, step and model become pairs, gaps in what is known are
+//! closed as the doc comments of the input say, and each pair is read as its factors. It splits nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::lmdi::{FACTORS, contributions};
+use super::{CallKind, SpendCell, SpendWindow};
+
+/// Step or tool.
+pub(super) type StepKey = (CallKind, Arc<str>);
+
+/// Position of the factors of a pair; the first is traffic, or goals served for each accepted one.
+pub(super) const STEP_MIX: usize = 1;
+const MODEL_MIX: usize = 3;
+const PRICE: usize = 5;
+
+/// Sums of the calls of a cell or a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Calls {
+    pub calls: u64,
+    pub retries: u64,
+    pub failures: u64,
+    pub units: u64,
+    /// Known cost, in nano-USD.
+    pub cost: u128,
+}
+
+impl Calls {
+    fn of(cell: &SpendCell) -> Self {
+        let calls = cell.calls.max(u64::from(cell.cost_nano_usd > 0));
+        Self {
+            calls,
+            retries: cell.retries.min(calls),
+            failures: cell.failures.min(calls),
+            units: cell.units,
+            cost: cell.cost_nano_usd.into(),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.calls = self.calls.saturating_add(other.calls);
+        self.retries = self.retries.saturating_add(other.retries);
+        self.failures = self.failures.saturating_add(other.failures);
+        self.units = self.units.saturating_add(other.units);
+        self.cost += other.cost;
+    }
+
+    /// Calls that were no retries, at least 1.
+    pub(super) fn first_attempts(&self) -> u64 {
+        self.calls.saturating_sub(self.retries).max(1)
+    }
+}
+
+/// One window as a whole.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub accepted_goals: u64,
+    /// At least 1 where there are calls.
+    pub traffic: u64,
+    pub steps: BTreeMap<StepKey, Calls>,
+    /// Known cost, in nano-USD.
+    pub cost: u128,
+}
+
+/// A cell in both windows; all zero where it is not called.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub step: StepKey,
+    pub model: Arc<str>,
+    pub before: Calls,
+    pub after: Calls,
+}
+
+/// Two windows side by side, in the order of step and model.
+#[derive(Debug)]
+pub(super) struct Pairs {
+    pub before: Totals,
+    pub after: Totals,
+    pub cells: Vec<Pair>,
+}
+
+impl Pairs {
+    /// Joins them.
+    pub(super) fn of(before: &SpendWindow, after: &SpendWindow) -> Self {
+        let mut joined: BTreeMap<(StepKey, Arc<str>), (Calls, Calls)> = BTreeMap::new();
+        for (window, earlier) in [(before, true), (after, false)] {
+            for cell in &window.cells {
+                let key = ((cell.kind, Arc::clone(&cell.step)), Arc::clone(&cell.model));
+                let (old, new) = joined.entry(key).or_default();
+                (if earlier { old } else { new }).add(Calls::of(cell));
+            }
+        }
+        let pair = |((step, model), (before, after)): ((StepKey, Arc<str>), (Calls, Calls))| {
+            let mut pair = Pair { step, model, before, after };
+            pair.settle_units();
+            pair
+        };
+        let cells: Vec<Pair> =
+            joined.into_iter().map(pair).filter(|p| p.before.calls > 0 || p.after.calls > 0).collect();
+        Self { before: totals(before, &cells, |p| p.before), after: totals(after, &cells, |p| p.after), cells }
+    }
+}
+
+impl Pair {
+    fn settle_units(&mut self) {
+        let unknown = |side: &Calls| side.calls > 0 && side.units == 0;
+        if unknown(&self.before) || unknown(&self.after) {
+            (self.before.units, self.after.units) = (self.before.calls, self.after.calls);
+        }
+    }
+
+    /// What each factor contributed to the change of the cell's cost; `per` is what a window is divided by (1 for the
+    /// spend, accepted goals for the cost of one). `outermost` is the position of the factor that takes the change of
+    /// a cell when its window had no traffic.
+    pub(super) fn contributions(&self, of: &Pairs, per: (f64, f64), outermost: usize) -> [f64; FACTORS] {
+        let (old, new) = (self.before.cost as f64 / per.0, self.after.cost as f64 / per.1);
+        if old > 0.0 && new > 0.0 {
+            let before = factors(&self.before, &self.step, &of.before, per.0);
+            return contributions(old, new, &before, &factors(&self.after, &self.step, &of.after, per.1));
+        }
+        let (calls, window) = if old > 0.0 { (&self.after, &of.after) } else { (&self.before, &of.before) };
+        let place = match window.steps.get(&self.step) {
+            _ if window.traffic == 0 => outermost,
+            None => STEP_MIX,
+            Some(_) if calls.calls == 0 => MODEL_MIX,
+            Some(_) => PRICE,
+        };
+        let mut parts = [0.0; FACTORS];
+        parts[place] = new - old;
+        parts
+    }
+}
+
+/// The factors whose product is the cost of a cell that has one.
+fn factors(cell: &Calls, step: &StepKey, window: &Totals, per: f64) -> [f64; FACTORS] {
+    let step = window.steps.get(step).copied().unwrap_or(*cell);
+    let (traffic, first) = (window.traffic as f64, step.first_attempts() as f64);
+    let (calls, units) = (cell.calls as f64, cell.units as f64);
+    let all = step.calls as f64;
+    [traffic / per, first / traffic, all / first, calls / all, units / calls, cell.cost as f64 / units]
+}
+
+fn totals(window: &SpendWindow, cells: &[Pair], side: impl Fn(&Pair) -> Calls) -> Totals {
+    let mut totals = Totals { accepted_goals: window.accepted_goals, traffic: window.traffic, ..Totals::default() };
+    for (pair, calls) in cells.iter().map(|pair| (pair, side(pair))).filter(|(_, calls)| calls.calls > 0) {
+        totals.steps.entry(pair.step.clone()).or_default().add(calls);
+        totals.cost += calls.cost;
+        totals.traffic = totals.traffic.max(1);
+    }
+    totals
+}

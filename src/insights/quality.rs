@@ -1,0 +1,52 @@
+//! How good the record is that everything else is computed from, and whether what callers say of their goals agrees with
+//! what auditors found.
+
+use super::goal_figures::rate_interval;
+use super::goal_sums::{ByState, together};
+use super::headline;
+use super::report_goals::Quality;
+use super::selector::{Fit, Selector};
+use super::sums::{count, ratio};
+use crate::domain::names::LabelsId;
+use crate::domain::rollup::Tally;
+use crate::domain::state::State;
+
+/// The quality of the record in a window.
+pub(super) fn quality(state: &State, selector: &Selector, calls: &Tally, by_state: &ByState) -> Quality {
+    let sums = together(by_state.values()).sums;
+    let graded = sums.graded > 0;
+    Quality {
+        goals_open: goals_open(state, selector),
+        goals_closed: count(sums.goals),
+        decisions_without_outcome: count(calls.decisions_expired),
+        decisions_open: headline::decisions_open(calls),
+        pricing_coverage: headline::pricing_coverage(calls),
+        self_reported_rate: ratio(sums.claimed, sums.goals),
+        graded: count(sums.graded),
+        graded_rate: ratio(sums.graded_accepted, sums.graded),
+        graded_rate_interval: graded.then(|| rate_interval(sums.graded_accepted, sums.graded - sums.graded_accepted)),
+        graded_self_reported_rate: ratio(sums.graded_claimed, sums.graded),
+        overclaimed: count(sums.graded_claimed - sums.graded_both),
+        underclaimed: count(sums.graded_accepted - sums.graded_both),
+    }
+}
+
+fn goals_open(state: &State, selector: &Selector) -> u64 {
+    let mut open = 0;
+    if !selector.is_of_goals() {
+        return 0;
+    }
+    for (workflow, goals) in &state.open_goals {
+        // Only filters on labels need the goals themselves.
+        if selector.fit_goal(*workflow, LabelsId::NONE) == Fit::In && !selector.is_of_labels() {
+            open += goals.len() as u64;
+            continue;
+        }
+        let fits = |id: &str| {
+            let labels = state.goals.get(id).map(|goal| goal.labels);
+            labels.is_some_and(|labels| selector.fit_goal(*workflow, labels) == Fit::In)
+        };
+        open += goals.iter().filter(|(_, id)| fits(id)).count() as u64;
+    }
+    open
+}

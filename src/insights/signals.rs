@@ -1,0 +1,143 @@
+//! What is worth acting on, each as one sentence with its numbers and one recommended action. Every number in a sentence
+//! stands in the figures it was made from.
+
+use std::collections::BTreeMap;
+
+use super::report::TaskInsights;
+use super::report_goals::{BudgetUse, Efficiency, Signal, SignalKind};
+use super::sentence::{percent, usd};
+use crate::domain::budget::Measure;
+use crate::domain::flag::FlagStanding;
+use crate::domain::money::NANO_PER_USD;
+use crate::domain::rollup::Tally;
+
+/// Calls that a rate must be of, in both windows, before it is said to have jumped.
+const JUMP_CALLS: i64 = 30;
+
+/// A rate jumps by at least this …
+const JUMP_BY: f64 = 0.05;
+
+/// … and by so many standard errors of the difference between two rates (pooled), so that chance says so once in 700 looks.
+const JUMP_SIGMA: f64 = 3.0;
+
+/// Part of the spend that dominates it, where there is more than one tool or model.
+const DOMINANT_SHARE: f64 = 0.5;
+
+/// Calls below which nobody is said to dominate.
+const DOMINANT_CALLS: u64 = 30;
+
+/// Part of a limit that is nearly all of it.
+const NEARLY_USED: f64 = 0.8;
+
+/// Signals of one kind.
+const SAID_MAX: usize = 10;
+
+/// What signals are made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grounds<'a> {
+    /// Tools of the window.
+    pub tools: &'a [Efficiency],
+    /// Models of the window, each with its calls and cost.
+    pub models: &'a [Efficiency],
+    /// Calls by step, now.
+    pub steps_now: &'a BTreeMap<&'a str, Tally>,
+    /// Calls by step, in the window before.
+    pub steps_before: &'a BTreeMap<&'a str, Tally>,
+    /// Calls by tool, now.
+    pub tools_now: &'a BTreeMap<&'a str, Tally>,
+    /// Calls by tool, in the window before.
+    pub tools_before: &'a BTreeMap<&'a str, Tally>,
+    /// Accounts, the most used first.
+    pub accounts: &'a [BudgetUse],
+    /// Task types.
+    pub tasks: &'a [TaskInsights],
+}
+
+/// All signals, by kind.
+pub(super) fn signals(grounds: &Grounds<'_>) -> Vec<Signal> {
+    let mut jumps = jumps(SignalKind::RetryRateJump, grounds.tools_now, grounds.tools_before);
+    let told: Vec<String> = jumps.iter().map(|signal| signal.subject.clone()).collect();
+    jumps.extend(jumps_of_steps(grounds).into_iter().filter(|signal| !told.contains(&signal.subject)));
+    jumps.truncate(SAID_MAX);
+    let dominant = |kind, rows| dominant(kind, rows, grounds.tools.len() + grounds.models.len());
+    let nearly = grounds.accounts.iter().filter_map(nearly_used).take(SAID_MAX);
+    let cheaper = grounds.tasks.iter().filter(|row| row.over_provisioning.standing == FlagStanding::Flagged);
+    let cheaper = cheaper.map(|row| Signal {
+        kind: SignalKind::CheaperEquivalent,
+        subject: row.name.clone(),
+        sentence: row.over_provisioning.sentence.clone(),
+    });
+    let mut all = jumps;
+    all.extend(dominant(SignalKind::ToolDominates, grounds.tools));
+    all.extend(dominant(SignalKind::ModelDominates, grounds.models));
+    all.extend(nearly);
+    all.extend(cheaper.take(SAID_MAX));
+    all
+}
+
+fn jumps_of_steps(grounds: &Grounds<'_>) -> Vec<Signal> {
+    jumps(SignalKind::RetryRateJump, grounds.steps_now, grounds.steps_before)
+}
+
+/// Names whose retry rate went up by more than chance explains, the largest number of added retries first.
+fn jumps(kind: SignalKind, now: &BTreeMap<&str, Tally>, before: &BTreeMap<&str, Tally>) -> Vec<Signal> {
+    let mut found: Vec<(f64, Signal)> = Vec::new();
+    for (name, now) in now.iter().filter(|(name, _)| !name.is_empty()) {
+        let Some(before) = before.get(name).filter(|b| b.calls >= JUMP_CALLS && now.calls >= JUMP_CALLS) else {
+            continue;
+        };
+        let rate = |tally: &Tally| tally.retries as f64 / tally.calls as f64;
+        let (was, is) = (rate(before), rate(now));
+        let pooled = (before.retries + now.retries) as f64 / (before.calls + now.calls) as f64;
+        let error = (pooled * (1.0 - pooled) * (1.0 / before.calls as f64 + 1.0 / now.calls as f64)).sqrt();
+        if is - was < JUMP_BY || is - was < JUMP_SIGMA * error {
+            continue;
+        }
+        let sentence = format!(
+            "{name}: {} of its {} calls were retries, before {} of {}; the retries cost {}. Recommended: look at the failures of {name} and cap its attempts.",
+            percent(is),
+            now.calls,
+            percent(was),
+            before.calls,
+            usd(now.retry_cost as f64 / NANO_PER_USD as f64),
+        );
+        found.push(((is - was) * now.calls as f64, Signal { kind, subject: (*name).to_owned(), sentence }));
+    }
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.subject.cmp(&b.1.subject)));
+    found.into_iter().map(|(_, signal)| signal).collect()
+}
+
+fn dominant(kind: SignalKind, rows: &[Efficiency], of: usize) -> Option<Signal> {
+    let row = rows.first().filter(|row| of > 1 && row.calls >= DOMINANT_CALLS && row.cost_share >= DOMINANT_SHARE)?;
+    let name = &row.name;
+    let todo = match kind {
+        SignalKind::ToolDominates => format!("cache or reuse what {name} returns, or cap its attempts"),
+        _ => format!("see which steps need {name}, and offer the others a cheaper candidate"),
+    };
+    let each = row.price_per_call.map(|each| format!(" at {} each", usd(each))).unwrap_or_default();
+    let sentence = format!(
+        "{name} takes {} of the spend ({}, {} calls{each}). Recommended: {todo}.",
+        percent(row.cost_share),
+        usd(row.cost.usd()),
+        row.calls,
+    );
+    Some(Signal { kind, subject: name.clone(), sentence })
+}
+
+fn nearly_used(account: &BudgetUse) -> Option<Signal> {
+    let used = account.utilisation.filter(|used| *used >= NEARLY_USED)?;
+    let amount = |n: u64| match account.measure {
+        Measure::Usd => usd(n as f64 / NANO_PER_USD as f64),
+        measure => format!("{n} {}", measure.as_str()),
+    };
+    let BudgetUse { budget, instance, .. } = account;
+    let sentence = format!(
+        "Budget {budget} of {} {instance} is used to {} ({} spent and {} held of {}). Recommended: raise its limit, or see what {instance} spends on, before its calls are refused.",
+        account.scope.as_str(),
+        percent(used),
+        amount(account.spent),
+        amount(account.held),
+        amount(account.limit),
+    );
+    Some(Signal { kind: SignalKind::BudgetNearlyUsed, subject: budget.clone(), sentence })
+}

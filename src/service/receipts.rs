@@ -1,0 +1,189 @@
+//! Receipts: every call of a goal with what it cost, what let it through and what came of it; the goals below it
+//! likewise. Sums are the goal's own, so that they add up by construction and `verify` can prove them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::goal_reply::{AllowedBy, CallReceipt, GoalReply, ReceiptReply, StepReceipt};
+use super::goals::{chain_of, numbers};
+use super::{Service, ServiceError};
+use crate::domain::budget::{AccountKey, Measure, Opened, Scope};
+use crate::domain::call::{Call, Stage};
+use crate::domain::goal::{GoalSums, Note, NoteKind};
+use crate::domain::names::{NameId, NameKind};
+use crate::domain::outcome::DecisionRef;
+use crate::domain::time::UnixMillis;
+use crate::domain::token::TokenKind;
+use crate::engine::{Engine, hydrate};
+
+/// Goals on one receipt at most; those below beyond it are told by their sums in the goal above.
+const GOALS_MAX: usize = 1_000;
+
+impl Service {
+    /// The receipt of a goal; without its calls where only the sums are wanted.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn receipt(&self, goal_id: &str, without_calls: bool) -> Result<ReceiptReply, ServiceError> {
+        let mut left = GOALS_MAX;
+        let mut engine = self.engine.lock();
+        let now = self.clock.now();
+        let parts = self.gather(&mut engine, goal_id, without_calls, now, &mut left)?;
+        Ok(self.write_out(&engine, parts))
+    }
+
+    /// The goal, its calls and the goals below.
+    fn gather(
+        &self,
+        engine: &mut Engine,
+        id: &str,
+        without_calls: bool,
+        now: UnixMillis,
+        left: &mut usize,
+    ) -> Result<Gathered, ServiceError> {
+        *left = left.saturating_sub(1);
+        let reply = self.goal_now(engine, id, now)?;
+        let goal = &engine.state.goals[id];
+        let (numbers, chain, children) = (numbers(goal), chain_of(id, goal), goal.children.clone());
+        let mut calls = Vec::with_capacity(if without_calls { 0 } else { numbers.len() });
+        if !without_calls {
+            let number_of = |n| hydrate::call(&mut engine.state, &self.shelf, n).cloned();
+            calls.extend(numbers.into_iter().filter_map(number_of));
+        }
+        let mut accounts = HashMap::new();
+        for charge in calls.iter().flat_map(|c: &Call| &c.charges) {
+            hydrate::account(&mut engine.state, &self.shelf, charge.account);
+            if let Some(account) = engine.state.account(charge.account, &chain) {
+                accounts.entry(charge.account).or_insert_with(|| account.opened.clone());
+            }
+        }
+        let mut below = Vec::new();
+        for child in children {
+            if *left > 0 {
+                below.push(self.gather(engine, &child, without_calls, now, left)?);
+            }
+        }
+        Ok(Gathered { reply, calls, accounts, below })
+    }
+
+    fn write_out(&self, engine: &Engine, gathered: Gathered) -> ReceiptReply {
+        let Gathered { reply, calls, accounts, below } = gathered;
+        let mut steps: Vec<StepReceipt> = Vec::new();
+        let mut places: HashMap<u64, usize> = HashMap::new();
+        let mut approvals = Approvals::new(&reply.notes);
+        for call in &calls {
+            let place = *places.entry(call.step_key).or_insert_with(|| {
+                steps.push(StepReceipt { step: step_name(engine, call), ..StepReceipt::default() });
+                steps.len() - 1
+            });
+            let step = &mut steps[place];
+            step.sums.change(&GoalSums::of(call), true);
+            let allowed_by = allowed_by(call, &accounts, &mut approvals);
+            step.calls.push(self.call_receipt(engine, call, allowed_by));
+        }
+        let sub_goals = below.into_iter().map(|b| self.write_out(engine, b)).collect();
+        ReceiptReply { goal: reply, steps, sub_goals }
+    }
+
+    fn call_receipt(&self, engine: &Engine, call: &Call, allowed_by: Vec<AllowedBy>) -> CallReceipt {
+        let text = |kind, id| engine.state.names.text(kind, id).to_owned();
+        let candidate = text(NameKind::Candidate, call.candidate);
+        let of = DecisionRef {
+            number: call.number,
+            at: call.at,
+            task: call.task,
+            candidate: call.candidate,
+            step: call.step,
+            traits: call.traits,
+        };
+        let is_gate = call.candidate == NameId::NONE && call.hold.is_some();
+        let decision_id = match (call.decided, is_gate) {
+            (true, _) => self.token_key.seal(TokenKind::Decision, &of),
+            (false, true) => self.token_key.seal(TokenKind::Hold, &of),
+            (false, false) => String::new(),
+        };
+        CallReceipt {
+            decision_id,
+            outcome_id: if call.settled().is_some() { self.outcome_id(call) } else { String::new() },
+            at: call.at,
+            task_type: text(NameKind::Task, call.task),
+            provider: candidate.split_once('/').map_or_else(String::new, |(provider, _)| provider.to_owned()),
+            candidate,
+            tool: text(NameKind::Tool, call.tool),
+            arm: call.traits.arm,
+            is_retry: call.is_retry(),
+            evaluation: call.evaluation,
+            off_policy: call.off_policy,
+            unadmitted: call.unadmitted,
+            held: call.hold,
+            allowed_by,
+            stage: match call.stage {
+                Stage::Settled(settled) => {
+                    Stage::Settled(crate::domain::call::Settled { verdict: call.verdict(), ..settled })
+                }
+                stage => stage,
+            },
+            amendments: call.amendments,
+        }
+    }
+}
+
+/// What a receipt is made of.
+struct Gathered {
+    reply: GoalReply,
+    calls: Vec<Call>,
+    accounts: HashMap<AccountKey, Opened>,
+    below: Vec<Gathered>,
+}
+
+/// Which calls needed money that was granted: those that go beyond the limit without it, in decision order.
+struct Approvals<'a> {
+    notes: &'a [Note],
+    used: HashMap<AccountKey, i64>,
+}
+
+impl<'a> Approvals<'a> {
+    fn new(notes: &'a [Note]) -> Self {
+        Self { notes, used: HashMap::new() }
+    }
+
+    /// The grant that `call` needed on an account, where it did.
+    fn needed(&mut self, call: &Call, opened: &Opened, booked: i64) -> Option<AllowedBy> {
+        let used = self.used.entry(opened.key).or_default();
+        *used += booked;
+        let beyond = i128::from(*used) > i128::from(opened.limit);
+        if !beyond || opened.scope != Scope::Goal || opened.measure != Measure::Usd {
+            return None;
+        }
+        let granted = |note: &&Note| matches!(note.what, NoteKind::Granted(_)) && note.at <= call.at;
+        let note = self.notes.iter().rev().find(granted)?;
+        let NoteKind::Granted(amount) = note.what else { return None };
+        Some(AllowedBy::Approval { approver: note.by.clone(), reason: note.text.clone(), amount })
+    }
+}
+
+fn allowed_by(call: &Call, accounts: &HashMap<AccountKey, Opened>, approvals: &mut Approvals<'_>) -> Vec<AllowedBy> {
+    let mut allowed = Vec::new();
+    for charge in &call.charges {
+        let Some(opened) = accounts.get(&charge.account) else { continue };
+        let booked = charge.booked(call, opened.measure).used();
+        let approval = approvals.needed(call, opened, booked);
+        if !call.unadmitted {
+            allowed.push(AllowedBy::Budget {
+                budget_id: opened.budget.clone(),
+                instance: opened.instance.clone(),
+                measure: opened.measure,
+                held: charge.held,
+            });
+            allowed.extend(approval);
+        }
+    }
+    allowed
+}
+
+/// The name of a call's step: the step, else the task type, else the tool.
+fn step_name(engine: &Engine, call: &Call) -> String {
+    let kinds = [(NameKind::Step, call.step), (NameKind::Task, call.task), (NameKind::Tool, call.tool)];
+    let named = kinds.into_iter().find(|(_, id)| *id != NameId::NONE);
+    named.map_or_else(String::new, |(kind, id)| Arc::<str>::from(engine.state.names.text(kind, id)).to_string())
+}

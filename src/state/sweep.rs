@@ -1,0 +1,97 @@
+//! Goes through all records of a kind wherever they lie: those at hand in place of those stored. It reads, and knows nothing
+//! of what the records are wanted for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost::Message;
+
+use super::error::StoreError;
+use super::keys::{self, Kind, SLOT_BITS};
+use super::store::SledStore;
+use super::{goal_records, load, records};
+use crate::domain::call::CallNo;
+use crate::domain::state::State;
+use crate::journal::pb;
+
+/// Visits every call by number, whether open, at hand, or on a stored page; the slot is 0.
+pub(super) fn calls(
+    state: &State,
+    store: Option<&SledStore>,
+    mut visit: impl FnMut(CallNo, pb::Call) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut at_hand: BTreeSet<CallNo> = state.calls.keys().copied().collect();
+    let mut add = |number: CallNo, stored: pb::Call| match state.calls.get(&number) {
+        Some(call) => visit(number, records::call_of(call)),
+        None => visit(number, stored),
+    };
+    if let Some(store) = store {
+        load::each(&store.db, Kind::Page, |mut key, page: pb::CallPage| {
+            let first = key.u64()? << SLOT_BITS;
+            for mut call in page.calls {
+                let number = CallNo(first | u64::from(std::mem::take(&mut call.slot)));
+                let later = at_hand.split_off(&number);
+                for earlier in std::mem::replace(&mut at_hand, later) {
+                    add(earlier, pb::Call::default())?;
+                }
+                at_hand.remove(&number);
+                add(number, call)?;
+            }
+            Ok(())
+        })?;
+    }
+    at_hand.into_iter().try_for_each(|number| add(number, pb::Call::default()))
+}
+
+/// Visits every goal by name, in one piece.
+pub(super) fn goals(
+    state: &State,
+    store: Option<&SledStore>,
+    mut visit: impl FnMut(&str, pb::Goal) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let goals = state.goals.iter().map(|(id, goal)| (id.as_bytes().to_vec(), goal_records::goal_of(id, goal, 0)));
+    merged(Kind::Goal, goals.collect(), store, |id, head: pb::Goal| {
+        let id = std::str::from_utf8(id).map_err(|_| StoreError::broken("the name of a goal is no text"))?;
+        match store {
+            Some(store) if head.parts > 0 => {
+                let whole = store.whole_goal(id, head)?;
+                visit(id, goal_records::goal_of(id, &whole, 0))
+            }
+            _ => visit(id, head),
+        }
+    })
+}
+
+/// Visits every account that belongs to no goal, by its name.
+pub(super) fn accounts(
+    state: &State,
+    store: Option<&SledStore>,
+    visit: impl FnMut(&[u8], pb::Account) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let accounts = state.accounts.iter();
+    let accounts = accounts.map(|(key, of)| (key.0.to_be_bytes().to_vec(), goal_records::account_of(of, "")));
+    merged(Kind::Account, accounts.collect(), store, visit)
+}
+
+/// Visits the records of a kind by id.
+pub(super) fn merged<M: Message + Default>(
+    kind: Kind,
+    at_hand: BTreeMap<Vec<u8>, M>,
+    store: Option<&SledStore>,
+    mut visit: impl FnMut(&[u8], M) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut at_hand = at_hand.into_iter().peekable();
+    if let Some(store) = store {
+        for item in store.db.scan_prefix(kind.prefix()) {
+            let (key, value) = item?;
+            let id = &key[keys::PREFIX..];
+            while let Some((id, message)) = at_hand.next_if(|(earlier, _)| earlier.as_slice() < id) {
+                visit(&id, message)?;
+            }
+            match at_hand.next_if(|(same, _)| same == id) {
+                Some((id, message)) => visit(&id, message)?,
+                None => visit(id, keys::unseal(&key, &value)?)?,
+            }
+        }
+    }
+    at_hand.try_for_each(|(id, message)| visit(&id, message))
+}
