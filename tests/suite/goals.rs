@@ -229,3 +229,67 @@ async fn a_receipt_of_ten_thousand_calls_adds_up() {
     let verified = home.run("verify");
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
+
+/// The good and the bad run of the acceptance arithmetic, ended as `states` say, in a daemon of their own.
+async fn both_runs(states: [GoalState; 2]) -> pb::GetInsightsResponse {
+    let (_home, daemon) = usual();
+    for step in ["search_api", "extract", "crm_write"] {
+        attempt(&daemon, "good", step, true).await;
+    }
+    for (step, failures) in [("search_api", 3), ("extract", 1), ("crm_write", 0)] {
+        for _ in 0..failures {
+            attempt(&daemon, "bad", step, false).await;
+        }
+        attempt(&daemon, "bad", step, true).await;
+    }
+    complete(&daemon, "good", states[0]).await;
+    complete(&daemon, "bad", states[1]).await;
+    super::calls::insights(&mut daemon.insights().await).await
+}
+
+#[tokio::test]
+async fn a2_a3_a12_what_an_accepted_goal_costs_and_what_was_wasted() {
+    let report = both_runs([GoalState::Accepted, GoalState::Accepted]).await;
+    let total = report.goals.unwrap().total.unwrap();
+    assert_eq!((total.cost_per_accepted_goal, total.failure_cost_share), (Some(0.15), Some(0.0)));
+    assert_eq!((report.failed_calls_count, report.failed_call_cost_nano_usd), (4, 120_000_000), "4 of 10 calls, $0.12");
+    let report = both_runs([GoalState::Accepted, GoalState::Rejected]).await;
+    let total = report.goals.unwrap().total.unwrap();
+    assert_eq!((total.cost_per_accepted_goal, total.failure_cost_share), (Some(0.30), Some(0.70)));
+    let by_state: u64 = total.by_state.iter().map(|row| row.cost_nano_usd).sum();
+    assert_eq!(by_state, total.closed_cost_nano_usd, "the states sum to the total");
+    let report = both_runs([GoalState::Rejected, GoalState::Abandoned]).await;
+    let total = report.goals.unwrap().total.unwrap();
+    assert_eq!((total.cost_per_accepted_goal, total.failure_cost_share), (None, Some(1.0)), "never 0");
+}
+
+#[tokio::test]
+async fn a4_what_a_tool_costs_per_completion() {
+    let (_home, daemon) = usual();
+    let mut router = daemon.router().await;
+    let tools = [("search_api", 0.03, 210, 100), ("extract", 0.05, 102, 100), ("crm_write", 0.01, 100, 100)];
+    let calls = tools.into_iter().flat_map(|(tool, price, calls, completions)| {
+        (0..calls).map(move |n| pb::RecordOutcomeRequest {
+            tool: Some(tool.into()),
+            success: Some(n < completions),
+            cost_usd: Some(price),
+            ..Default::default()
+        })
+    });
+    let requests = (0..).zip(calls).map(|(n, outcome): (u64, _)| {
+        let outcome = Some(pb::RecordOutcomeRequest { idempotency_key: Some(n.to_string()), ..outcome });
+        pb::RecordOutcomesRequest { correlation: n.to_string(), outcome }
+    });
+    let requests: Vec<_> = requests.collect();
+    let mut answers = router.record_outcomes(tokio_stream::iter(requests)).await.unwrap().into_inner();
+    while let Some(_answer) = answers.message().await.unwrap() {}
+    let report = super::calls::insights(&mut daemon.insights().await).await;
+    let rows: Vec<_> =
+        report.tools.iter().map(|t| (t.name.as_str(), t.calls, t.completions, t.effective_cost_usd)).collect();
+    let told = [
+        ("search_api", 210, 100, Some(0.063)),
+        ("extract", 102, 100, Some(0.051)),
+        ("crm_write", 100, 100, Some(0.010)),
+    ];
+    assert_eq!(rows, told);
+}
