@@ -293,3 +293,41 @@ async fn a4_what_a_tool_costs_per_completion() {
     ];
     assert_eq!(rows, told);
 }
+
+#[tokio::test]
+async fn a14_what_orchestration_takes_and_what_is_never_solved_adds() {
+    let (_home, daemon) = usual();
+    let mut router = daemon.router().await;
+    let mut ended = async |goal: &str, workflow: &str, joules: f64, state: GoalState| {
+        let outcome = pb::RecordOutcomeRequest {
+            tool: Some("model".into()),
+            goal_id: Some(goal.into()),
+            workflow: Some(workflow.into()),
+            success: Some(true),
+            energy_joules: Some(joules),
+            idempotency_key: Some(goal.into()),
+            ..Default::default()
+        };
+        record(&mut router, outcome).await;
+        complete(&daemon, goal, state).await;
+    };
+    ended("linear", "linear", 205.3, GoalState::Accepted).await;
+    ended("first", "agentic", 888.1, GoalState::Accepted).await;
+    ended("second", "agentic", 888.1, GoalState::Accepted).await;
+    let told = async || {
+        let request = pb::GetInsightsRequest {
+            overhead_workflow: Some("agentic".into()),
+            overhead_baseline: Some("linear".into()),
+            ..Default::default()
+        };
+        let report = super::calls::report(&mut daemon.insights().await, request).await;
+        let rows = report.goals.unwrap().by_workflow;
+        let agentic = rows.into_iter().find(|row| row.workflow == "agentic").unwrap();
+        (report.overhead.unwrap().energy.unwrap(), agentic.per_accepted.unwrap().energy_j.unwrap())
+    };
+    let (index, before) = told().await;
+    assert!((index - 4.326).abs() < 0.000_5, "{index}");
+    ended("never", "agentic", 1_000.0, GoalState::Abandoned).await;
+    let (_, after) = told().await;
+    assert!((after - before - 1_000.0 / 2.0).abs() < 1e-9, "{before} J, then {after} J");
+}
