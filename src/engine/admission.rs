@@ -78,7 +78,8 @@ impl Line {
         }
     }
 
-    fn exhausted(&self) -> Exhausted {
+    /// What is used up, as it is answered and written.
+    pub(super) fn exhausted(&self) -> Exhausted {
         let message = if self.message.is_empty() { self.sentence() } else { self.message.clone() };
         Exhausted {
             budget: self.opened.budget.clone(),
@@ -152,11 +153,6 @@ impl Admission {
     /// The facts that open accounts which are not on the record yet.
     pub(super) fn openings(&self) -> impl Iterator<Item = Body> {
         self.lines.iter().filter(|line| line.is_new).map(|line| Body::AccountOpened(Box::new(line.opened.clone())))
-    }
-
-    /// What is used up, as it is answered and written.
-    pub(super) fn exhausted(line: &Line) -> Exhausted {
-        line.exhausted()
     }
 }
 

@@ -373,7 +373,7 @@ fn downgraded(admission: &Admission, seats: &[Seat<'_>], choice: Choice) -> Choi
 
 /// Holds what the call may use against every account it concerns, or says which of them is used up.
 fn book(decided: &mut Decided, admission: &Admission, seats: &[Seat<'_>], choice: &Choice, fallbacks: &[usize]) {
-    let say = |line: usize| Some(Box::new(Admission::exhausted(&admission.lines[line])));
+    let say = |line: usize| Some(Box::new(admission.lines[line].exhausted()));
     let Some(seat) = choice.seat else {
         let over = seats.iter().filter(|s| s.exclusion.is_none_or(|why| why == Exclusion::OverBudget));
         let nearest = over.filter(|s| s.over.is_some()).min_by_key(|s| s.hold);

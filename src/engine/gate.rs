@@ -148,7 +148,7 @@ impl Engine {
         }
         let over = admission.over(need).map(|line| &admission.lines[line]);
         if let Some(line) = over {
-            gated.exhausted = Some(Admission::exhausted(line));
+            gated.exhausted = Some(line.exhausted());
             gated.reason = format!("budget {} does not cover {step}", line.opened.budget);
             gated.verdict = match line.on_exceed {
                 OnExceed::Warn => PolicyVerdict::AllowWithWarning,

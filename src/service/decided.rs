@@ -37,7 +37,7 @@ impl Service {
     }
 
     /// An event that is on disk.
-    fn event_at(&self, seq: u64) -> Result<Event, ServiceError> {
+    pub(super) fn event_at(&self, seq: u64) -> Result<Event, ServiceError> {
         let location = match self.journal.locate(seq) {
             Some(location) => Some(location),
             None => self.reader.locate(seq)?,

@@ -15,7 +15,6 @@ use crate::domain::time::UnixMillis;
 use crate::domain::token::TokenKind;
 use crate::engine::{Engine, EngineError, GoalAct, Line, hydrate};
 use crate::insights;
-use crate::journal::codec;
 
 impl From<&Line> for BudgetStanding {
     fn from(line: &Line) -> Self {
@@ -104,7 +103,7 @@ impl Service {
 
     /// The answer that event `seq` stands for, with its accounts as they stand now.
     fn gated_before(&self, seq: u64) -> Result<GateReply, ServiceError> {
-        let event = self.event(seq)?;
+        let event = self.event_at(seq)?;
         let Body::Gated(gated) = event.body else {
             return Err(ServiceError::Internal(format!("event {seq} is no gate")));
         };
@@ -271,17 +270,6 @@ impl Service {
         let due = engine.alerts_due(charges, goal, now);
         self.write(engine, &due)?;
         Ok(())
-    }
-
-    /// The event of that number, read back from the journal.
-    pub(super) fn event(&self, seq: u64) -> Result<crate::domain::event::Event, ServiceError> {
-        let location = match self.journal.locate(seq) {
-            Some(location) => Some(location),
-            None => self.reader.locate(seq)?,
-        };
-        let gone = || ServiceError::Internal(format!("event {seq} is not in the journal"));
-        let entry = self.reader.read_at(location.ok_or_else(gone)?)?;
-        codec::decode(&entry.payload).map_err(|e| ServiceError::Internal(e.to_string()))
     }
 
     /// Why spend changed between two windows.
