@@ -8,6 +8,7 @@
 pub mod domain;
 pub mod engine;
 pub mod insights;
+pub mod simulation;
 
 #[cfg(feature = "daemon")]
 pub mod catalogue_source;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::args_goals::{AlertsArgs, AuditVerb, BudgetsArgs, GoalsArgs, ReceiptArgs};
+use super::simulate::SimulateArgs;
 use crate::config::parse_duration_ms;
 use crate::domain::catalog::ServiceTier;
 use crate::domain::pricing::MAX_TOKENS;
@@ -88,6 +89,8 @@ pub(super) enum Verb {
     Verify,
     /// Print the record as JSON Lines, one event a line; may run beside the daemon.
     Export(ExportArgs),
+    /// Run policies on problems whose truth is known; needs no daemon.
+    Simulate(SimulateArgs),
     /// Ask a running daemon whether it serves; waits 3 seconds at most.
     Healthcheck(ServerArgs),
 }

@@ -13,6 +13,7 @@
 //! | `goals`, `budgets`, `alerts` | lists of a running daemon |
 //! | `audit`, `sheet` | samples that people grade |
 //! | `models`, `explain`, `config` | what reads files only |
+//! | `simulate`, `problems_file` | policies on problems whose truth is known |
 //! | `verify`, `export`, `offline` | what reads a data directory |
 
 mod alerts;
@@ -41,12 +42,14 @@ mod listing;
 mod logging;
 mod models;
 mod offline;
+mod problems_file;
 mod receipt;
 mod receipt_call;
 mod receipt_text;
 mod serve;
 mod setup;
 mod sheet;
+mod simulate;
 mod tree;
 mod verify;
 mod words;
@@ -104,6 +107,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Verb::Config(ConfigVerb::Show) => config::show(settings, format, out),
         Verb::Verify => verify::run(settings, format, out),
         Verb::Export(args) => export::run(settings, args, format, out),
+        Verb::Simulate(args) => simulate::run(args, format, out),
         Verb::Healthcheck(server) => healthcheck::run(settings, server, out),
     }
 }

@@ -259,14 +259,14 @@ candidates = ["gpt-4o"]
 mode = "observe"
 serve_share = 0.5
 holdout = { model = "openai/gpt-4o", share = 0.05 }
-half_life_days = 30
+half_life_days = -1
 learn_from = "gaol"
 "#;
     let expected = [
         "15:8 task[0].mode: the mode `observe` is not available in this version",
         "16:15 task[0].serve_share: a `serve_share` below 1 is not available in this version",
         "17:11 task[0].holdout: `holdout` is not available in this version",
-        "18:18 task[0].half_life_days: a half-life is not available in this version",
+        "18:18 task[0].half_life_days: -1 is not from 0 to 36500",
         "19:14 task[0].learn_from: unknown value `gaol`",
     ];
     assert_eq!(short(lines), expected);

@@ -7,6 +7,7 @@ use crate::domain::catalog::{
     Catalog, ContextTier, MatchRule, Objective, Pins, Prior, Reward, Rule, RuleVerdict, ServiceTier, Sticky,
     TaskSettings,
 };
+use crate::domain::history::Memory;
 use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use crate::domain::param::ParamValue;
 use crate::domain::pricing::{MatchStep, Usage};
@@ -83,7 +84,10 @@ max_cost_usd = "0.05"
 failure_cost_usd = "0.01"
 value_usd = "0.10"
 prior = { successes = 1.5, failures = 2 }
-half_life_days = 0
+half_life_days = 0.5
+half_life_outcomes = 1_386
+evidence_cap = 5_000
+change_detection = false
 decision_ttl = "90s"
 shadow = ["4o#concise"]
 rules = [{ when = { label = "cached", equals = "true", step = "s", reversible = true }, verdict = "no_model", reason = "cached" }]
@@ -133,6 +137,10 @@ fn a_whole_catalogue_is_read() {
     assert_eq!((settings.failure_cost, settings.value), (NanoUsd(10_000_000), NanoUsd(100_000_000)));
     assert_eq!(settings.prior, Prior { successes_micro: 1_500_000, failures_micro: 2_000_000 });
     assert_eq!(settings.decision_ttl_ms, 90_000);
+    let memory = Memory { half_life_ms: 43_200_000, half_life_outcomes: 1_386, evidence_cap: 5_000 };
+    assert_eq!((settings.memory, settings.detects_changes), (memory, false));
+    let untold = TaskSettings::default();
+    assert!(untold.memory.is_perfect() && untold.detects_changes, "changes are looked for, nothing else is forgotten");
     let rule = Rule {
         label_equals: Some(("cached".into(), "true".into())),
         step: Some("s".into()),

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::catalog::{Catalog, Objective, Pins, Reward, Rule, RuleVerdict, Sticky, Task, TaskSettings};
+use crate::domain::history::Memory;
 use crate::domain::money::NanoUsd;
 use crate::domain::time::DAY_MS;
 
@@ -45,6 +46,7 @@ pub(super) fn read_tasks(root: &Section<'_>, models: &Catalog) -> Vec<Task> {
 fn read_settings(section: &Section<'_>) -> TaskSettings {
     let design = TaskSettings::default();
     let fraction = |key, otherwise| section.get(key).and_then(|v| v.fraction()).unwrap_or(otherwise);
+    let number = |key, most| section.get(key).and_then(|v| v.number(0.0..=most)).unwrap_or(0.0);
     let usd = |key| section.get(key).and_then(|v| v.usd());
     let objective = section.get("objective");
     let value = section.get("value_usd");
@@ -65,6 +67,12 @@ fn read_settings(section: &Section<'_>) -> TaskSettings {
         failure_cost: usd("failure_cost_usd").unwrap_or(design.failure_cost),
         value: value.as_ref().and_then(Value::usd).unwrap_or(design.value),
         prior: section.get("prior").and_then(|v| read_prior(&v)).unwrap_or(design.prior),
+        memory: Memory {
+            half_life_ms: (number("half_life_days", 36_500.0) * DAY_MS as f64).round() as i64,
+            half_life_outcomes: number("half_life_outcomes", 1e12).round() as u64,
+            evidence_cap: number("evidence_cap", 1e12).round() as u64,
+        },
+        detects_changes: section.get("change_detection").and_then(|v| v.boolean()).unwrap_or(design.detects_changes),
         decision_ttl_ms: section
             .get("decision_ttl")
             .and_then(|v| v.duration_ms(DECISION_TTL_MS))
@@ -122,10 +130,5 @@ fn refuse_what_is_not_there_yet(section: &Section<'_>) {
     }
     if let Some(v) = section.get("holdout") {
         refuse(&v, "`holdout`", "leave the key out");
-    }
-    if let Some(v) = section.get("half_life_days")
-        && v.number(0.0..=36_500.0).is_some_and(|days| days > 0.0)
-    {
-        refuse(&v, "a half-life", "use half_life_days = 0, or leave the key out");
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::history::Memory;
 use super::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use super::param::ParamValue;
 use super::time::UnixMillis;
@@ -283,6 +284,10 @@ pub struct TaskSettings {
     pub value: NanoUsd,
     /// Prior of every candidate without its own.
     pub prior: Prior,
+    /// How its evidence ages.
+    pub memory: Memory,
+    /// Changes of a candidate's success rate are looked for, and end its evidence.
+    pub detects_changes: bool,
     /// How long a decision waits for its outcome, in milliseconds.
     pub decision_ttl_ms: i64,
     /// Deterministic rules, tried in order.
@@ -305,6 +310,8 @@ impl Default for TaskSettings {
             failure_cost: NanoUsd::ZERO,
             value: NanoUsd::ZERO,
             prior: Prior::UNIFORM,
+            memory: Memory::default(),
+            detects_changes: true,
             decision_ttl_ms: super::time::HOUR_MS,
             rules: Vec::new(),
         }

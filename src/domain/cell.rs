@@ -5,6 +5,7 @@
 use super::beta::Beta;
 use super::call::{Call, CallNo};
 use super::catalog::{Price, Prior, TypicalUsage};
+use super::history::{History, Lesson, Memory};
 use super::money::NanoUsd;
 use super::outcome::CostSource;
 use super::pricing::Usage;
@@ -50,6 +51,10 @@ pub struct Cell {
     pub evidence_from: CallNo,
     /// When that was; 0: never.
     pub evidence_since: UnixMillis,
+    /// The same evidence in the order its calls were decided.
+    pub history: History,
+    /// Outcomes it ever taught, forgotten ones too.
+    pub lessons: u64,
     /// Production calls it served.
     pub served: u64,
     /// Calls of known cost among them.
@@ -74,17 +79,43 @@ impl Cell {
         Beta::new(alpha, beta).unwrap_or(Beta::UNIFORM)
     }
 
-    /// Adds what `call` contributes.
-    pub fn add(&mut self, call: &Call) {
-        self.change(call, true);
+    /// The posterior under `prior` of a task type that forgets by `memory`, as of `now` and of `lessons` outcomes of the
+    /// task type: α₀ + Σ w·S, β₀ + Σ w·F over the blocks of the history. The prior does not decay.
+    #[must_use]
+    pub fn remembered(&self, prior: Prior, memory: &Memory, now: UnixMillis, lessons: u64) -> Beta {
+        if memory.is_perfect() {
+            return self.posterior(prior);
+        }
+        let (won, lost) = self.history.weighed(memory, now, lessons);
+        let (alpha, beta) = (prior.successes_micro as f64 / 1e6 + won, prior.failures_micro as f64 / 1e6 + lost);
+        Beta::new(alpha, beta).unwrap_or(Beta::UNIFORM)
+    }
+
+    /// Adds what `call` contributes; `lessons` is the number of outcomes its task type has taught so far.
+    pub fn add(&mut self, call: &Call, lessons: u64) {
+        self.change(call, lessons, true);
     }
 
     /// Takes away what `call` contributed.
     pub fn remove(&mut self, call: &Call) {
-        self.change(call, false);
+        self.change(call, 0, false);
     }
 
-    fn change(&mut self, call: &Call, add: bool) {
+    /// Adds or takes away what one outcome teaches; nothing where its call came before `evidence_from`.
+    pub fn learn(&mut self, lesson: &Lesson, add: bool) {
+        if lesson.call < self.evidence_from {
+            return;
+        }
+        self.version += 1;
+        let reward = u64::from(lesson.reward_micro);
+        step(&mut self.evidence.successes_micro, reward, add);
+        step(&mut self.evidence.failures_micro, 1_000_000 - reward, add);
+        step(if lesson.success { &mut self.successes } else { &mut self.failures }, 1, add);
+        step(&mut self.lessons, 1, add);
+        self.history.change(lesson, add);
+    }
+
+    fn change(&mut self, call: &Call, lessons: u64, add: bool) {
         let Some(settled) = call.settled().filter(|_| !call.evaluation) else { return };
         self.version += 1;
         step(&mut self.served, 1, add);
@@ -103,11 +134,10 @@ impl Cell {
         if let Some(latency_ms) = settled.latency_ms {
             self.latency.change(latency_ms, add);
         }
-        if let Some(reward) = call.reward_micro().filter(|_| call.number >= self.evidence_from) {
-            step(&mut self.evidence.successes_micro, u64::from(reward), add);
-            step(&mut self.evidence.failures_micro, 1_000_000 - u64::from(reward), add);
+        if let Some(reward_micro) = call.reward_micro() {
             let success = call.verdict().is_some_and(super::outcome::Verdict::is_success);
-            step(if success { &mut self.successes } else { &mut self.failures }, 1, add);
+            let (number, at) = (lessons, call.counted_at);
+            self.learn(&Lesson { call: call.number, at, number, reward_micro, success }, add);
         }
     }
 
@@ -131,17 +161,14 @@ impl Cell {
         })
     }
 
-    /// Forgets all evidence of calls before `from`, which began at `since`.
+    /// Forgets the evidence of calls before `from`: a block of the history begins there, or after it. It was forgotten
+    /// at `since`.
     pub fn forget(&mut self, from: CallNo, since: UnixMillis) {
-        *self = Self {
-            evidence: Evidence::default(),
-            successes: 0,
-            failures: 0,
-            evidence_from: from,
-            evidence_since: since,
-            version: self.version + 1,
-            ..std::mem::take(self)
-        };
+        self.history.keep_from(from);
+        let kept = self.history.total();
+        (self.evidence, self.successes, self.failures) = (kept.evidence, kept.successes, kept.failures);
+        (self.evidence_from, self.evidence_since) = (from.max(self.evidence_from), since);
+        self.version += 1;
     }
 }
 

@@ -44,6 +44,17 @@ pub fn choose(eligible: &[Contender], rule: Rule) -> Option<usize> {
     }
 }
 
+/// The `index` of the winner under `rule`, or with the chance `floor` (η) that of a contender taken at random, and whether it
+/// was; `None` if nobody is eligible. `coin` and `lot` are uniform in [0, 1): whether, and which one.
+#[must_use]
+pub fn select(eligible: &[Contender], rule: Rule, floor: f64, coin: f64, lot: f64) -> Option<(usize, bool)> {
+    if coin < floor && eligible.len() > 1 {
+        let at = (lot * eligible.len() as f64) as usize;
+        return Some((eligible[at.min(eligible.len() - 1)].index, true));
+    }
+    choose(eligible, rule).map(|index| (index, false))
+}
+
 /// The `index` of the cheapest contender with θ ≥ θ_max − `tolerance`; `None` if nobody is eligible.
 ///
 /// Unknown cost is dearer than any known one. Equal cost: the higher draw, then the one that stands earlier in the slice.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::budget::{AccountKey, Charge, Measure, OnExceed, Opened};
 use super::call::{CallNo, CallTraits, Settled};
 use super::cell::EstimateSource;
+use super::drift::Change;
 use super::filter::Exclusion;
 use super::flag::FlagLook;
 use super::goal::GoalState;
@@ -115,6 +116,8 @@ pub enum Body {
     },
     /// The over-provisioning flag of a task type was looked at.
     FlagLooked(Box<FlagLook>),
+    /// The success rate of a candidate was found to have changed.
+    ChangeFound(Box<Change>),
     /// An account is booked on for the first time, or its limit changed.
     AccountOpened(Box<Opened>),
     /// GateStep answered.

@@ -8,6 +8,7 @@ use super::budget::{Account, AccountKey, Booked};
 use super::call::{Call, CallNo, Stage};
 use super::cell::Cell;
 use super::context::{ContextKey, ContextSeries, ContextTally};
+use super::drift::Change;
 use super::event::{AlertRaised, ModelState};
 use super::flag::FlagState;
 use super::goal::{Goal, GoalSums};
@@ -24,6 +25,23 @@ pub struct TaskState {
     pub cells: BTreeMap<NameId, Cell>,
     /// Its over-provisioning flag.
     pub flag: FlagState,
+    /// Outcomes its cells ever taught; their sum.
+    pub lessons: u64,
+    /// The newest changes found, in the order they were.
+    pub changes: Vec<(UnixMillis, Change)>,
+}
+
+impl TaskState {
+    /// Changes that are kept.
+    pub const CHANGES_KEPT: usize = 20;
+
+    /// Puts a change on record.
+    pub fn note(&mut self, at: UnixMillis, change: &Change) {
+        if self.changes.len() == Self::CHANGES_KEPT {
+            self.changes.remove(0);
+        }
+        self.changes.push((at, change.clone()));
+    }
 }
 
 /// What an idempotency key was used for.
@@ -198,12 +216,15 @@ impl State {
             }
         }
         if call.task != NameId::NONE && call.candidate != NameId::NONE {
-            let cell = self.tasks.entry(call.task).or_default().cells.entry(call.candidate).or_default();
+            let of = self.tasks.entry(call.task).or_default();
+            let cell = of.cells.entry(call.candidate).or_default();
+            let before = cell.lessons;
             if add {
-                cell.add(call);
+                cell.add(call, of.lessons);
             } else {
                 cell.remove(call);
             }
+            of.lessons = of.lessons + cell.lessons - before;
             if let Some(touched) = &mut self.touched {
                 touched.cells.insert((call.task, call.candidate));
             }

@@ -37,6 +37,12 @@ pub fn apply(state: &mut State, seq: u64, event: &Event) {
             reset(state, *task, *candidate, *from, event.at);
         }
         Body::FlagLooked(look) => looked(state, look),
+        Body::ChangeFound(change) => {
+            reset(state, change.task, change.candidate, change.keep_from, event.at);
+            if let Some(of) = state.tasks.get_mut(&change.task) {
+                of.note(event.at, change);
+            }
+        }
         Body::AccountOpened(_)
         | Body::Gated(_)
         | Body::GoalStarted(_)

@@ -15,7 +15,7 @@ use crate::domain::budget::{OnExceed, Site};
 use crate::domain::call::{Arm, CallTraits, Order, Selection};
 use crate::domain::catalog::{Objective, Pins, Reward, Rule as TaskRule, RuleVerdict, Sticky, Task, TaskSettings};
 use crate::domain::cell::EstimateSource;
-use crate::domain::choose::{Contender, Rule, choose, rank};
+use crate::domain::choose::{Contender, Rule, rank, select};
 use crate::domain::draw::{decision_rng, draw_beta};
 use crate::domain::event::{Body, Competitor, Decided, Event, PolicyVerdict};
 use crate::domain::filter::Exclusion;
@@ -294,11 +294,10 @@ impl Engine {
         {
             return choice(Some(seat), Selection::Sticky, Some(kept));
         }
-        if coin < settings.exploration_floor {
-            let at = (lot * eligible.len() as f64) as usize;
-            return choice(Some(eligible[at.min(eligible.len() - 1)].index), Selection::Floor, None);
+        match select(&eligible, rule, settings.exploration_floor, coin, lot) {
+            Some((seat, true)) => choice(Some(seat), Selection::Floor, None),
+            chosen => choice(chosen.map(|c| c.0), Selection::Draw, None),
         }
-        choice(choose(&eligible, rule), Selection::Draw, None)
     }
 
     /// The draw this goal keeps for the task type (or step), if any.

@@ -37,6 +37,7 @@ pub use record::{Recorded, posterior_of};
 use crate::domain::budget::Budgets;
 use crate::domain::call::CallNo;
 use crate::domain::catalog::{Catalog, Task};
+use crate::domain::drift;
 use crate::domain::event::{Body, Event, ModelState};
 use crate::domain::flag::{self, FlagLook};
 use crate::domain::goal::GoalRules;
@@ -215,6 +216,18 @@ impl Engine {
         let due = self.state.open.iter().take_while(|(until, _)| *until <= now).take(most);
         let calls: Vec<CallNo> = due.map(|(_, call)| *call).collect();
         (!calls.is_empty()).then_some(Event { at: now, body: Body::DecisionsExpired { calls } })
+    }
+
+    /// The change of a candidate's success rate, where a look is due and finds one.
+    #[must_use]
+    pub fn look_for_change(&self, task: NameId, candidate: NameId, now: UnixMillis) -> Option<Event> {
+        let cell = self.state.cell(task, candidate).filter(|cell| drift::is_due(cell))?;
+        let name = self.state.names.text(NameKind::Task, task);
+        let settings = &self.catalog.task(name).or(self.catalog.default_task())?.settings;
+        let found = drift::find(&cell.history).filter(|_| settings.detects_changes)?;
+        let drift::Found { keep_from, around, before, after, strength } = found;
+        let change = drift::Change { task, candidate, keep_from, around, before, after, strength };
+        Some(Event { at: now, body: Body::ChangeFound(Box::new(change)) })
     }
 
     /// A look at the over-provisioning flag of a task type, where one is due.

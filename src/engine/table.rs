@@ -42,6 +42,8 @@ pub(super) struct Row {
     /// P(p ≥ the task type's own floor).
     pub(super) floor_chance: f64,
     cell_version: u64,
+    /// When a posterior that ages has to be computed again: by time, and by outcomes of the task type.
+    fresh_until: (UnixMillis, u64),
     price_until: UnixMillis,
 }
 
@@ -54,11 +56,15 @@ impl TaskTable {
 
     /// Brings every row up to date with its cell and with the prices of `now`.
     pub(super) fn refresh(&mut self, state: &State, now: UnixMillis) {
-        let cells = state.tasks.get(&self.id).map(|t| &t.cells);
+        let of = state.tasks.get(&self.id);
+        let (cells, lessons) = (of.map(|t| &t.cells), of.map_or(0, |t| t.lessons));
+        let memory = self.task.settings.memory;
+        let blank = Cell::default();
         for row in &mut self.rows {
             let cell = cells.and_then(|c| c.get(&row.id));
             let version = cell.map_or(0, |c| c.version);
-            if version == row.cell_version && now < row.price_until {
+            let fresh = now < row.fresh_until.0 && lessons < row.fresh_until.1;
+            if version == row.cell_version && now < row.price_until && fresh {
                 continue;
             }
             row.cell_version = version;
@@ -67,7 +73,8 @@ impl TaskTable {
             let next = model.prices.iter().map(|p| p.from).filter(|from| *from > now).min();
             row.price_until = next.unwrap_or(UnixMillis(i64::MAX));
             (row.expected, row.source) = expected_cost(cell, price, None, model.typical);
-            row.posterior = cell.cloned().unwrap_or_default().posterior(row.prior);
+            row.posterior = cell.unwrap_or(&blank).remembered(row.prior, &memory, now, lessons);
+            row.fresh_until = memory.fresh_until(now, lessons);
             row.usage = cell.and_then(Cell::mean_usage).map(|u| (u.input, u.output));
             row.p95_ms = cell.and_then(|c| c.latency.p95_ms());
             row.floor_chance = chance_at_least(row.posterior, self.task.settings.min_success_rate);
@@ -104,6 +111,7 @@ impl Row {
             p95_ms: None,
             floor_chance: 1.0,
             cell_version: u64::MAX,
+            fresh_until: (UnixMillis(i64::MIN), 0),
             price_until: UnixMillis(i64::MIN),
         }
     }

@@ -12,6 +12,7 @@ mod by_model;
 mod by_task;
 mod change;
 mod distribution;
+mod drift_signals;
 mod efficiency;
 mod goal_figures;
 mod goal_sums;
@@ -99,7 +100,8 @@ pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: 
     let (by_tool, by_step) = (efficiency::by_tool(names, &sums.by_key), efficiency::by_step(names, &sums.by_key));
     let tools = efficiency::rows(&by_tool, &sums.total);
     let budgets = budget_use::budgets(engine, &closed.budgets, now);
-    let signals = signals::signals(&Grounds {
+    let mut signals = drift_signals::drifts(engine, &selector, window);
+    signals.extend(signals::signals(&Grounds {
         tools: &tools,
         models: &efficiency::rows(&efficiency::by_model(names, &sums.by_key), &sums.total),
         steps_now: &by_step,
@@ -108,7 +110,7 @@ pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: 
         tools_before: &efficiency::by_tool(names, &before.by_key),
         accounts: &budgets.accounts,
         tasks: &by_task,
-    });
+    }));
     Report {
         decisions_open: headline::decisions_open(&sums.total),
         unpriced_calls: count(sums.total.unpriced),

@@ -376,6 +376,8 @@ pub struct Quality {
 /// What a signal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SignalKind {
+    /// The success rate of a model changed.
+    Drift,
     /// The retries of a tool or step went up.
     RetryRateJump,
     /// One tool takes most of the spend.
@@ -393,6 +395,7 @@ impl SignalKind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Drift => "drift",
             Self::RetryRateJump => "retry_rate_jump",
             Self::ToolDominates => "tool_dominates",
             Self::ModelDominates => "model_dominates",

@@ -77,6 +77,11 @@ impl Selector {
         self.of_goals
     }
 
+    /// Whether the filters on task type and model let this pair through; the others are not looked at.
+    pub(super) fn has(&self, task: NameId, candidate: NameId) -> bool {
+        self.task.fit(task) == Fit::In && self.candidate.fit(candidate) == Fit::In
+    }
+
     /// Whether there is a filter on labels.
     pub(super) fn is_of_labels(&self) -> bool {
         self.labels.ids.is_some()

@@ -4,7 +4,7 @@
 use prost::Message as _;
 
 use super::pb::{self, event::Body as Stored};
-use super::{fields, goal_facts, place};
+use super::{change_facts, fields, goal_facts, place};
 use crate::domain::call::CallNo;
 use crate::domain::event::{
     Asked, Body, Competitor, Decided, Event, ModelState, OutcomeAmended, OutcomeRecorded, PolicyVerdict,
@@ -142,6 +142,7 @@ fn body_of(event: &Event) -> Option<Stored> {
             key: key.as_ref().map(fields::key_of),
         }),
         Body::FlagLooked(look) => Stored::FlagLooked(look_of(look)),
+        Body::ChangeFound(change) => Stored::ChangeFound(change_facts::of(change)),
         Body::Gated(_)
         | Body::AccountOpened(_)
         | Body::GoalStarted(_)
@@ -193,6 +194,7 @@ fn body(at: UnixMillis, stored: Stored) -> Result<Body, CodecError> {
             key: fields::key(reset.key)?,
         },
         Stored::FlagLooked(look) => Body::FlagLooked(Box::new(look_from(&look))),
+        Stored::ChangeFound(change) => Body::ChangeFound(Box::new(change_facts::from(&change))),
         other => return goal_facts::read(at, other)?.ok_or(CodecError::UnknownBody),
     })
 }

@@ -11,6 +11,7 @@ use super::*;
 use crate::domain::call::{Arm, CallTraits, Selection, Settled};
 use crate::domain::catalog::ServiceTier;
 use crate::domain::cell::EstimateSource;
+use crate::domain::drift::Change;
 use crate::domain::event::{Key, NewCall, Place};
 use crate::domain::flag::Raised;
 use crate::domain::money::MAX_CALL_NANO_USD;
@@ -229,6 +230,11 @@ fn body() -> impl Strategy<Value = Body> {
             Body::PosteriorReset { task, candidate, from, by, reason, key }
         }),
         look().prop_map(|l| Body::FlagLooked(Box::new(l))),
+        (name(), name(), number(), instant(), any::<(u64, u64)>(), any::<(u64, u64)>(), 1.0..1e9).prop_map(
+            |(task, candidate, keep_from, around, before, after, strength)| {
+                Body::ChangeFound(Box::new(Change { task, candidate, keep_from, around, before, after, strength }))
+            },
+        ),
         goal_facts::body(),
     ]
 }

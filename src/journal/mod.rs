@@ -27,6 +27,7 @@
 
 pub mod audit;
 mod catalog;
+pub(crate) mod change_facts;
 pub mod codec;
 mod commit;
 mod error;

@@ -440,6 +440,8 @@ impl Service {
         let call = hydrate::call(&mut engine.state, &self.shelf, recorded.call);
         let call = call.cloned().ok_or_else(|| ServiceError::Internal("a settled call is not at hand".to_owned()))?;
         if !recorded.duplicate && call.reward_micro().is_some() {
+            let change = engine.look_for_change(call.task, call.candidate, now);
+            self.write(&mut engine, change.as_slice())?;
             let look = engine.look_at_flag(call.task, now);
             self.write(&mut engine, look.as_slice())?;
         }

@@ -106,7 +106,7 @@ impl SledStore {
         }
         for task in touched.flags {
             if let Some(of) = state.tasks.get(&task) {
-                checkpoint.put(Kind::Flag.key(&[&task.0.to_be_bytes()]), &records::flag_of(&of.flag));
+                checkpoint.put(Kind::Flag.key(&[&task.0.to_be_bytes()]), &records::flag_of(of));
             }
         }
         if touched.tables {

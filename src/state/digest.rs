@@ -90,8 +90,8 @@ fn hot(state: &State, digest: &mut Digest) -> Result<(), StoreError> {
                 digest.record(&keys::cell(*task, *candidate), &records::cell_of(&known))?;
             }
         }
-        if of.flag != FlagState::default() {
-            digest.record(&Kind::Flag.key(&[&task.0.to_be_bytes()]), &records::flag_of(&of.flag))?;
+        if of.flag != FlagState::default() || !of.changes.is_empty() {
+            digest.record(&Kind::Flag.key(&[&task.0.to_be_bytes()]), &records::flag_of(of))?;
         }
     }
     for ((task, candidate), to) in &state.model_states {

@@ -19,7 +19,7 @@ use crate::domain::time::UnixMillis;
 use crate::journal::{fields, pb};
 
 /// Format of the records this program writes, and the newest it reads.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// The record that says where the state stands; its sums are filled in by the commit.
 pub(super) fn meta_of(state: &State) -> pb::Meta {
@@ -142,11 +142,16 @@ fn names(tree: &Tree, state: &mut State, written: &mut Written) -> Result<(), St
 fn tasks(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
     each(tree, Kind::Cell, |mut key, cell: pb::Cell| {
         let (task, candidate) = (NameId(key.u32()?), NameId(key.u32()?));
-        state.tasks.entry(task).or_default().cells.insert(candidate, records::cell(&cell)?);
+        let cell = records::cell(&cell)?;
+        let of = state.tasks.entry(task).or_default();
+        of.lessons += cell.lessons;
+        of.cells.insert(candidate, cell);
         Ok(())
     })?;
     each(tree, Kind::Flag, |mut key, flag: pb::TaskFlag| {
-        state.tasks.entry(NameId(key.u32()?)).or_default().flag = records::flag(&flag)?;
+        let task = NameId(key.u32()?);
+        let of = state.tasks.entry(task).or_default();
+        (of.flag, of.changes) = (records::flag(&flag)?, records::changes(task, &flag.changes)?);
         Ok(())
     })?;
     each(tree, Kind::ModelStates, |_, all: pb::ModelStates| {

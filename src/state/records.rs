@@ -3,14 +3,16 @@
 
 use crate::domain::call::{Call, CallNo, Stage};
 use crate::domain::cell::{Cell, Evidence, LatencyHistogram, UsageSums};
+use crate::domain::drift::Change;
 use crate::domain::event::ModelState;
 use crate::domain::flag::FlagState;
+use crate::domain::history::{Block, History, Newest};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{LabelsId, NameId};
-use crate::domain::state::KeyUse;
+use crate::domain::state::{KeyUse, TaskState};
 use crate::domain::time::UnixMillis;
 use crate::journal::codec::CodecError;
-use crate::journal::{fields, goal_facts, pb};
+use crate::journal::{change_facts, fields, goal_facts, pb};
 
 const DECIDED: u32 = 1;
 const NAMED_RETRY: u32 = 1 << 1;
@@ -151,7 +153,45 @@ pub(super) fn cell_of(cell: &Cell) -> pb::Cell {
         usage: if used { vec![priced, input, cached_input, cache_write, output] } else { Vec::new() },
         latency: cell.latency.buckets.iter().flat_map(bucket).collect(),
         evidence_since_ms: cell.evidence_since.0,
+        lessons: cell.lessons,
+        newest: newest_of(&cell.history),
+        blocks: blocks_of(&cell.history),
     }
+}
+
+fn newest_of(history: &History) -> Vec<u64> {
+    let Newest { call, at, lesson } = history.newest();
+    if history.blocks().is_empty() { Vec::new() } else { vec![call.0, at.0.cast_unsigned(), lesson] }
+}
+
+fn blocks_of(history: &History) -> Vec<u64> {
+    let numbers = |b: &Block| {
+        let Block { from, since, lesson, evidence, successes, failures } = *b;
+        [
+            from.0,
+            since.0.cast_unsigned(),
+            lesson,
+            evidence.successes_micro,
+            evidence.failures_micro,
+            successes,
+            failures,
+        ]
+    };
+    history.blocks().iter().flat_map(numbers).collect()
+}
+
+fn blocks(stored: &[u64], newest: &[u64]) -> Result<History, CodecError> {
+    let block = |[from, since, lesson, successes_micro, failures_micro, successes, failures]: [u64; 7]| {
+        let evidence = Evidence { successes_micro, failures_micro };
+        Block { from: CallNo(from), since: UnixMillis(since.cast_signed()), lesson, evidence, successes, failures }
+    };
+    let blocks = fields::groups("blocks", stored)?.into_iter().map(block).collect();
+    let newest = match *newest {
+        [] => Newest::default(),
+        [call, at, lesson] => Newest { call: CallNo(call), at: UnixMillis(at.cast_signed()), lesson },
+        _ => return Err(CodecError::Ragged { field: "newest" }),
+    };
+    History::restored(blocks, newest).ok_or(CodecError::Ragged { field: "blocks" })
 }
 
 /// A cell as read.
@@ -179,6 +219,8 @@ pub(super) fn cell(stored: &pb::Cell) -> Result<Cell, CodecError> {
         failures: stored.failures,
         evidence_from: CallNo(stored.evidence_from),
         evidence_since: UnixMillis(stored.evidence_since_ms),
+        history: blocks(&stored.blocks, &stored.newest)?,
+        lessons: stored.lessons,
         served: stored.served,
         costed: stored.costed,
         cost_nano: stored.cost_nano.iter().fold(0, |n, b| n << 8 | u128::from(*b)),
@@ -188,12 +230,16 @@ pub(super) fn cell(stored: &pb::Cell) -> Result<Cell, CodecError> {
     })
 }
 
-/// A flag as stored.
-pub(super) fn flag_of(flag: &FlagState) -> pb::TaskFlag {
+/// The flag of a task type, and the changes found in it, as stored.
+pub(super) fn flag_of(of: &TaskState) -> pb::TaskFlag {
+    let flag = &of.flag;
     let looked = flag.looked_at.iter();
+    let change =
+        |(at, change): &(UnixMillis, Change)| pb::TaskChange { at_ms: at.0, change: Some(change_facts::of(change)) };
     pb::TaskFlag {
         raised: flag.raised.as_ref().map(fields::raised_of),
         looked_at: looked.flat_map(|((a, b), count)| [u64::from(a.0), u64::from(b.0), *count]).collect(),
+        changes: of.changes.iter().map(change).collect(),
     }
 }
 
@@ -206,6 +252,15 @@ pub(super) fn flag(stored: &pb::TaskFlag) -> Result<FlagState, CodecError> {
         raised: stored.raised.as_ref().map(fields::raised),
         looked_at: looked.map(|[a, b, count]| Ok(((name(a)?, name(b)?), count))).collect::<Result<_, _>>()?,
     })
+}
+
+/// The changes found in a task type as read.
+pub(super) fn changes(task: NameId, stored: &[pb::TaskChange]) -> Result<Vec<(UnixMillis, Change)>, CodecError> {
+    let change = |c: &pb::TaskChange| {
+        let change = c.change.as_ref().ok_or(CodecError::Missing { field: "change" })?;
+        Ok((UnixMillis(c.at_ms), Change { task, ..change_facts::from(change) }))
+    };
+    stored.iter().map(change).collect()
 }
 
 /// One state set by people as read.

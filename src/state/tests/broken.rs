@@ -11,6 +11,7 @@ use crate::domain::call::CallNo;
 use crate::engine::hydrate::ColdStore as _;
 use crate::journal::pb;
 use crate::state::keys::{self, Kind, SLOT_BITS};
+use crate::state::load::FORMAT;
 use crate::state::open::config;
 use crate::state::{Opened, SledStore, StoreError, catch_up, digest, digest_of_fold};
 
@@ -208,7 +209,7 @@ fn a_state_that_opens_empty_although_it_was_filled_is_told() {
 #[test]
 fn a_state_of_another_format_is_set_aside_and_built_anew() {
     let of = original(17);
-    for format in [1, 3] {
+    for format in [FORMAT - 1, FORMAT + 1] {
         let dir = of.root.join(format!("format-{format}"));
         copy(&of.root.join("whole"), &dir);
         let db = config(&dir).open().unwrap();
@@ -218,7 +219,7 @@ fn a_state_of_another_format_is_set_aside_and_built_anew() {
         db.insert(key.as_slice(), keys::seal(&key, &meta)).unwrap();
         drop(db);
         let (why, _) = SledStore::open(&dir).unwrap().set_aside.expect("set aside");
-        assert_eq!(why, format!("its records have format {format}, this program's 2"));
+        assert_eq!(why, format!("its records have format {format}, this program's {FORMAT}"));
         recover(&dir, &of.entries, of.whole, "another format");
     }
 }
@@ -292,10 +293,13 @@ fn a_newer_format_and_a_second_process_are_refused_and_nothing_is_touched() {
     assert!(matches!(SledStore::open(&dir), Err(StoreError::InUse(_))));
     drop(held);
     let note = dir.join("oddsmaker-state");
-    let newer = fs::read_to_string(&note).unwrap().replace("format 2", "format 3");
+    let newer =
+        fs::read_to_string(&note).unwrap().replace(&format!("format {FORMAT}"), &format!("format {}", FORMAT + 1));
     fs::write(&note, newer).unwrap();
     let before: Vec<_> = files(&dir).iter().map(|f| (f.clone(), fs::read(f).unwrap())).collect();
-    assert!(matches!(SledStore::open(&dir), Err(StoreError::Newer { found: 3, known: 2, .. })));
+    assert!(
+        matches!(SledStore::open(&dir), Err(StoreError::Newer { found, known: FORMAT, .. }) if found == FORMAT + 1)
+    );
     let after: Vec<_> = files(&dir).iter().map(|f| (f.clone(), fs::read(f).unwrap())).collect();
     assert_eq!(before, after);
 }

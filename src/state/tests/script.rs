@@ -11,6 +11,8 @@ use crate::domain::call::{CallNo, CallTraits};
 use crate::domain::catalog::{
     Catalog, Model, Pins, Price, Rates, ServiceTier, Sticky, Task, TaskCandidate, TaskSettings,
 };
+use crate::domain::cell::Cell;
+use crate::domain::drift::Change;
 use crate::domain::event::{Body, Event, Key, ModelState};
 use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use crate::domain::names::{NameId, NameKind};
@@ -297,8 +299,21 @@ impl Script {
                 self.engine.set_model_state(task, "b/middle", state, "somebody", "a try", self.now)
             }
             1 => vec![self.engine.reset_posterior(task, NameId::NONE, "somebody", "new prompt", None, self.now)],
+            2..6 => {
+                let of = self.engine.state.tasks.get(&task);
+                let any = of.and_then(|of| of.cells.iter().find(|(_, cell)| cell.history.blocks().len() > 2));
+                any.map(|(id, cell)| self.change(task, *id, cell)).into_iter().collect()
+            }
             _ => self.engine.look_at_flag(task, self.now).into_iter().collect(),
         }
+    }
+
+    /// A change as if one had been found in the middle of what is known.
+    fn change(&self, task: NameId, candidate: NameId, cell: &Cell) -> Event {
+        let block = cell.history.blocks()[1];
+        let (keep_from, around) = (block.from, block.since);
+        let change = Change { task, candidate, keep_from, around, before: (9, 10), after: (3, 10), strength: 1.25 };
+        Event { at: self.now, body: Body::ChangeFound(Box::new(change)) }
     }
 
     /// A number below `n` from the script's own stream.

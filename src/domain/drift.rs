@@ -1,0 +1,133 @@
+//! Whether the success rate of a candidate changed: a likelihood-ratio test over the places where it may have.
+//!
+//! It exists so that a provider's regression (or recovery) is found from outcomes alone. Findings are facts of the
+//! journal, so that none is taken back. It refuses to know what follows from a change.
+
+use super::call::CallNo;
+use super::cell::Cell;
+use super::history::{BLOCK, Block, History};
+use super::names::NameId;
+use super::time::UnixMillis;
+
+/// δ: the chance of ever finding a change where there is none, by the theorem's union bound.
+pub const FALSE_ALARM: f64 = 1e-3;
+
+/// A change that was found, as journalled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The task type.
+    pub task: NameId,
+    /// The candidate.
+    pub candidate: NameId,
+    /// Evidence of calls before this one is forgotten.
+    pub keep_from: CallNo,
+    /// When the rate changed, as well as the blocks tell: the first outcome after the change.
+    pub around: UnixMillis,
+    /// Successes and outcomes before the change, since the last one.
+    pub before: (u64, u64),
+    /// Successes and outcomes after it.
+    pub after: (u64, u64),
+    /// The statistic (nats) over its threshold: at least 1.
+    pub strength: f64,
+}
+
+impl Change {
+    /// Success rates before and after, in [0, 1].
+    #[must_use]
+    pub fn rates(&self) -> (f64, f64) {
+        let rate = |(successes, outcomes): (u64, u64)| successes as f64 / outcomes.max(1) as f64;
+        (rate(self.before), rate(self.after))
+    }
+
+    /// Whether the rate fell.
+    #[must_use]
+    pub fn fell(&self) -> bool {
+        let (before, after) = self.rates();
+        after < before
+    }
+}
+
+/// Whether a look at a cell is due: its evidence has grown to another multiple of ten outcomes.
+#[must_use]
+pub fn is_due(cell: &Cell) -> bool {
+    let outcomes = cell.successes + cell.failures;
+    outcomes >= 2 * BLOCK && outcomes.is_multiple_of(BLOCK)
+}
+
+/// The most likely place of a change in `history`, where the likelihood ratio speaks for one.
+///
+/// sup over splits s of s·kl(μ̂₁, μ̂) + (n − s)·kl(μ̂₂, μ̂) ≥ ln(3·n·√n / δ), kl that of two Bernoulli distributions, n the
+/// outcomes since the last change (Besson and Kaufmann, The generalized likelihood ratio test meets klUCB, 2019,
+/// equations 4 and 5); splits stand between blocks, so they thin out geometrically with age. Rewards between 0 and 1 count
+/// by their mass. Rate and outcomes of both sides come with it.
+#[must_use]
+pub fn find(history: &History) -> Option<Found> {
+    let blocks = history.blocks();
+    let mass = |b: &Block| {
+        let won = b.evidence.successes_micro as f64 / 1e6;
+        (won, won + b.evidence.failures_micro as f64 / 1e6)
+    };
+    let (won, n) = blocks.iter().map(mass).fold((0.0, 0.0), |sum, b| (sum.0 + b.0, sum.1 + b.1));
+    if n < 2.0 {
+        return None;
+    }
+    let threshold = (3.0 * n * n.sqrt() / FALSE_ALARM).ln();
+    let base = log_likelihood(won, n);
+    let mut best: Option<(f64, usize)> = None;
+    let mut left = (0.0, 0.0);
+    for (i, block) in blocks.iter().enumerate().take(blocks.len() - 1) {
+        let (block_won, block_n) = mass(block);
+        left = (left.0 + block_won, left.1 + block_n);
+        let ratio = log_likelihood(left.0, left.1) + log_likelihood(won - left.0, n - left.1) - base;
+        if best.is_none_or(|b| ratio > b.0) {
+            best = Some((ratio, i + 1));
+        }
+    }
+    let (ratio, split) = best.filter(|b| b.0 >= threshold)?;
+    let side = |blocks: &[Block]| {
+        let sum = |of: fn(&Block) -> u64| blocks.iter().map(of).sum();
+        (sum(|b| b.successes), sum(Block::outcomes))
+    };
+    Some(Found {
+        keep_from: last_outcomes(blocks),
+        around: blocks[split].since,
+        before: side(&blocks[..split]),
+        after: side(&blocks[split..]),
+        strength: ratio / threshold,
+    })
+}
+
+/// What a look found; see [`Change`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// Evidence of calls before this one is to be forgotten.
+    pub keep_from: CallNo,
+    /// When the rate changed.
+    pub around: UnixMillis,
+    /// Successes and outcomes before.
+    pub before: (u64, u64),
+    /// Successes and outcomes after.
+    pub after: (u64, u64),
+    /// The statistic over its threshold.
+    pub strength: f64,
+}
+
+/// Where the last ten outcomes begin, in whole blocks.
+fn last_outcomes(blocks: &[Block]) -> CallNo {
+    let mut outcomes = 0;
+    let enough = blocks.iter().rev().find(|b| {
+        outcomes += b.outcomes();
+        outcomes >= BLOCK
+    });
+    enough.map_or(CallNo(0), |b| b.from)
+}
+
+/// The greatest log likelihood of `won` out of `n`: n·(μ̂ ln μ̂ + (1 − μ̂) ln(1 − μ̂)); 0 where all or nothing was won. The
+/// ratio of the test is a difference of these.
+fn log_likelihood(won: f64, n: f64) -> f64 {
+    let lost = n - won;
+    if won <= 0.0 || lost <= 0.0 {
+        return 0.0;
+    }
+    won * (won / n).ln() + lost * (lost / n).ln()
+}
