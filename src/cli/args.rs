@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::args_goals::{AlertsArgs, AuditVerb, BudgetsArgs, GoalsArgs, ReceiptArgs};
+use super::replay::ReplayArgs;
 use super::simulate::SimulateArgs;
 use crate::config::parse_duration_ms;
 use crate::domain::catalog::ServiceTier;
@@ -91,6 +92,8 @@ pub(super) enum Verb {
     Export(ExportArgs),
     /// Run policies on problems whose truth is known; needs no daemon.
     Simulate(SimulateArgs),
+    /// Play tables of true outcomes query by query, and compare policies; needs no daemon.
+    Replay(ReplayArgs),
     /// Ask a running daemon whether it serves; waits 3 seconds at most.
     Healthcheck(ServerArgs),
 }

@@ -14,6 +14,7 @@
 //! | `audit`, `sheet` | samples that people grade |
 //! | `models`, `explain`, `config` | what reads files only |
 //! | `simulate`, `problems_file` | policies on problems whose truth is known |
+//! | `replay`, `table_file` | policies on tables of true outcomes |
 //! | `verify`, `export`, `offline` | what reads a data directory |
 
 mod alerts;
@@ -46,10 +47,12 @@ mod problems_file;
 mod receipt;
 mod receipt_call;
 mod receipt_text;
+mod replay;
 mod serve;
 mod setup;
 mod sheet;
 mod simulate;
+mod table_file;
 mod tree;
 mod verify;
 mod words;
@@ -107,6 +110,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Verb::Config(ConfigVerb::Show) => config::show(settings, format, out),
         Verb::Verify => verify::run(settings, format, out),
         Verb::Export(args) => export::run(settings, args, format, out),
+        Verb::Replay(args) => replay::run(args, format, out),
         Verb::Simulate(args) => simulate::run(args, format, out),
         Verb::Healthcheck(server) => healthcheck::run(settings, server, out),
     }

@@ -85,6 +85,7 @@ failure_cost_usd = "0.01"
 value_usd = "0.10"
 prior = { successes = 1.5, failures = 2 }
 half_life_days = 0.5
+sibling_prior = 12
 half_life_outcomes = 1_386
 evidence_cap = 5_000
 change_detection = false
@@ -137,6 +138,7 @@ fn a_whole_catalogue_is_read() {
     assert_eq!((settings.failure_cost, settings.value), (NanoUsd(10_000_000), NanoUsd(100_000_000)));
     assert_eq!(settings.prior, Prior { successes_micro: 1_500_000, failures_micro: 2_000_000 });
     assert_eq!(settings.decision_ttl_ms, 90_000);
+    assert_eq!((settings.sibling_prior, TaskSettings::default().sibling_prior), (12, 0));
     let memory = Memory { half_life_ms: 43_200_000, half_life_outcomes: 1_386, evidence_cap: 5_000 };
     assert_eq!((settings.memory, settings.detects_changes), (memory, false));
     let untold = TaskSettings::default();

@@ -67,6 +67,7 @@ fn read_settings(section: &Section<'_>) -> TaskSettings {
         failure_cost: usd("failure_cost_usd").unwrap_or(design.failure_cost),
         value: value.as_ref().and_then(Value::usd).unwrap_or(design.value),
         prior: section.get("prior").and_then(|v| read_prior(&v)).unwrap_or(design.prior),
+        sibling_prior: section.get("sibling_prior").and_then(|v| v.number(0.0..=20.0)).unwrap_or(0.0).round() as u64,
         memory: Memory {
             half_life_ms: (number("half_life_days", 36_500.0) * DAY_MS as f64).round() as i64,
             half_life_outcomes: number("half_life_outcomes", 1e12).round() as u64,

@@ -284,6 +284,8 @@ pub struct TaskSettings {
     pub value: NanoUsd,
     /// Prior of every candidate without its own.
     pub prior: Prior,
+    /// Outcomes at most that a candidate's prior gets from what it did at other task types; 0: none.
+    pub sibling_prior: u64,
     /// How its evidence ages.
     pub memory: Memory,
     /// Changes of a candidate's success rate are looked for, and end its evidence.
@@ -310,6 +312,7 @@ impl Default for TaskSettings {
             failure_cost: NanoUsd::ZERO,
             value: NanoUsd::ZERO,
             prior: Prior::UNIFORM,
+            sibling_prior: 0,
             memory: Memory::default(),
             detects_changes: true,
             decision_ttl_ms: super::time::HOUR_MS,

@@ -115,15 +115,20 @@ impl Cell {
         self.history.change(lesson, add);
     }
 
-    fn change(&mut self, call: &Call, lessons: u64, add: bool) {
-        let Some(settled) = call.settled().filter(|_| !call.evaluation) else { return };
-        self.version += 1;
+    /// Adds or takes away one production call and what it cost, as far as that is known.
+    pub fn serve(&mut self, cost: Option<NanoUsd>, add: bool) {
         step(&mut self.served, 1, add);
-        if let Some(cost) = settled.cost {
+        if let Some(cost) = cost {
             step(&mut self.costed, 1, add);
             let nano = u128::from(cost.0);
             self.cost_nano = if add { self.cost_nano + nano } else { self.cost_nano.saturating_sub(nano) };
         }
+    }
+
+    fn change(&mut self, call: &Call, lessons: u64, add: bool) {
+        let Some(settled) = call.settled().filter(|_| !call.evaluation) else { return };
+        self.version += 1;
+        self.serve(settled.cost, add);
         if let (Some(usage), CostSource::Priced) = (&settled.usage, settled.cost_source) {
             step(&mut self.usage.priced, 1, add);
             step(&mut self.usage.input, usage.input, add);
@@ -172,6 +177,24 @@ impl Cell {
     }
 }
 
+/// The prior of a model at one task type from what it did at others, added to `base`: their reward mass, of each at most
+/// `strength` outcomes, and of all together at most `strength`.
+///
+/// An empirical-Bayes warm start (Morris, Parametric empirical Bayes inference, JASA 78, 1983) whose weight is bounded, so
+/// that it is outgrown where task types are not alike.
+#[must_use]
+pub fn sibling_prior(base: Prior, strength: u64, others: impl Iterator<Item = Evidence>) -> Prior {
+    let cap = u128::from(strength) * 1_000_000;
+    let bounded = |(won, lost): (u128, u128)| {
+        let all = won + lost;
+        if all <= cap { (won, lost) } else { (won * cap / all, lost * cap / all) }
+    };
+    let each = others.map(|o| bounded((o.successes_micro.into(), o.failures_micro.into())));
+    let (won, lost) = bounded(each.fold((0, 0), |sum, o| (sum.0 + o.0, sum.1 + o.1)));
+    let add = |base: u64, more: u128| base.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
+    Prior { successes_micro: add(base.successes_micro, won), failures_micro: add(base.failures_micro, lost) }
+}
+
 fn step(counter: &mut u64, by: u64, add: bool) {
     *counter = if add { counter.saturating_add(by) } else { counter.saturating_sub(by) };
 }
@@ -190,7 +213,8 @@ pub enum EstimateSource {
 }
 
 /// Expected cost of a call: learned mean usage at today's price (from [`LEARNED_FROM`] priced outcomes on), else the
-/// mean of costs that only the caller reports, else the request's estimate or `typical` × price, else unknown.
+/// mean of costs that only the caller reports, else the request's estimate or `typical` × price, else the mean of the few
+/// costs reported so far, else unknown.
 #[must_use]
 pub fn expected_cost(
     cell: Option<&Cell>,
@@ -200,15 +224,20 @@ pub fn expected_cost(
 ) -> (Option<NanoUsd>, EstimateSource) {
     let at_price = |usage: Usage| price.and_then(|p| p.cost(&usage));
     let learned = cell.and_then(Cell::mean_usage).and_then(at_price);
-    let reported = || cell.filter(|c| c.costed >= LEARNED_FROM).and_then(Cell::mean_cost);
-    if let Some(cost) = learned.or_else(reported) {
+    let reported = |from: u64| cell.filter(|c| c.costed >= from).and_then(Cell::mean_cost);
+    if let Some(cost) = learned.or_else(|| reported(LEARNED_FROM)) {
         return (Some(cost), EstimateSource::Learned);
     }
     if let Some(cost) = request.copied().and_then(at_price) {
         return (Some(cost), EstimateSource::Request);
     }
     let typical = typical.map(|t| Usage { input: t.input_tokens, output: t.output_tokens, ..Usage::default() });
-    typical.and_then(at_price).map_or((None, EstimateSource::Unknown), |c| (Some(c), EstimateSource::Typical))
+    if let Some(cost) = typical.and_then(at_price) {
+        return (Some(cost), EstimateSource::Typical);
+    }
+    // Few reported costs say more than none: a candidate of unknown cost would be ranked dearest, and seldom get the calls
+    // that tell its cost.
+    reported(1).map_or((None, EstimateSource::Unknown), |c| (Some(c), EstimateSource::Learned))
 }
 
 /// Counts of latencies in buckets that each reach 5 % further than the one before; mergeable in any order.
@@ -276,6 +305,21 @@ mod tests {
         }
         assert_eq!(histogram.count(), 19);
         assert_eq!(histogram.p95_ms(), None);
+    }
+
+    #[test]
+    fn what_a_model_did_elsewhere_counts_as_twenty_outcomes_at_most() {
+        let evidence =
+            |won: u64, lost: u64| Evidence { successes_micro: won * 1_000_000, failures_micro: lost * 1_000_000 };
+        let prior = |others: &[Evidence]| {
+            let Prior { successes_micro, failures_micro } = sibling_prior(Prior::UNIFORM, 20, others.iter().copied());
+            (successes_micro, failures_micro)
+        };
+        assert_eq!(prior(&[]), (1_000_000, 1_000_000));
+        assert_eq!(prior(&[evidence(3, 1), evidence(0, 2)]), (4_000_000, 4_000_000));
+        assert_eq!(prior(&[evidence(900, 100)]), (19_000_000, 3_000_000));
+        // Each counts at most twenty: 18 + 2 and 10 + 10, scaled to twenty in all.
+        assert_eq!(prior(&[evidence(900, 100), evidence(50, 50)]), (15_000_000, 7_000_000));
     }
 
     #[test]

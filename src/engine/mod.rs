@@ -34,9 +34,11 @@ pub use gate::{GateAnswer, gate_traits};
 pub use goals::GoalAct;
 pub use record::{Recorded, posterior_of};
 
+use crate::domain::beta::Beta;
 use crate::domain::budget::Budgets;
 use crate::domain::call::CallNo;
-use crate::domain::catalog::{Catalog, Task};
+use crate::domain::catalog::{Catalog, Prior, Task, TaskCandidate};
+use crate::domain::cell::Cell;
 use crate::domain::drift;
 use crate::domain::event::{Body, Event, ModelState};
 use crate::domain::flag::{self, FlagLook};
@@ -239,6 +241,16 @@ impl Engine {
         let comparisons = flag::comparisons(&state.cells, |id| self.may_serve(task, id));
         let look: FlagLook = flag::look(task, &state.flag, &comparisons, settings.flag_margin)?;
         Some(Event { at: now, body: Body::FlagLooked(Box::new(look)) })
+    }
+
+    /// Prior and posterior of a candidate of task type `task`, which is decided by `of`, as of the last fact.
+    #[must_use]
+    pub fn learned(&self, task: NameId, of: &Task, candidate: &TaskCandidate) -> (Prior, Beta) {
+        let id = self.state.names.id(NameKind::Candidate, &candidate.id).unwrap_or(NameId::OTHER);
+        let prior = table::prior_of(&self.state, task, of, candidate, id);
+        let Some(cell) = self.state.cell(task, id) else { return (prior, Cell::default().posterior(prior)) };
+        let lessons = self.state.tasks.get(&task).map_or(0, |of| of.lessons);
+        (prior, cell.remembered(prior, &of.settings.memory, self.state.last_at, lessons))
     }
 
     /// Whether a candidate may be served at a task type: offered there, and neither disabled nor in shadow.

@@ -47,9 +47,10 @@ pub fn posterior_of(engine: &Engine, call: &Call) -> Option<Beta> {
     let name = engine.state.names.text(NameKind::Task, call.task);
     let task = engine.task(name).ok()?;
     let id = engine.state.names.text(NameKind::Candidate, call.candidate);
-    let candidate = task.candidates.iter().find(|c| *c.id == *id);
-    let prior = candidate.and_then(|c| c.prior).unwrap_or(task.settings.prior);
-    Some(engine.state.cell(call.task, call.candidate)?.posterior(prior))
+    match task.candidates.iter().find(|c| *c.id == *id) {
+        Some(candidate) => Some(engine.learned(call.task, task, candidate).1),
+        None => Some(engine.state.cell(call.task, call.candidate)?.posterior(task.settings.prior)),
+    }
 }
 
 impl Engine {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::beta::{Beta, BetaGrid};
 use crate::domain::catalog::{Catalog, Price, Prior, ServiceTier, Task, TaskCandidate};
-use crate::domain::cell::{Cell, EstimateSource, expected_cost};
+use crate::domain::cell::{Cell, EstimateSource, expected_cost, sibling_prior};
 use crate::domain::event::ModelState;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{NameId, NameKind};
@@ -73,6 +73,7 @@ impl TaskTable {
             let next = model.prices.iter().map(|p| p.from).filter(|from| *from > now).min();
             row.price_until = next.unwrap_or(UnixMillis(i64::MAX));
             (row.expected, row.source) = expected_cost(cell, price, None, model.typical);
+            row.prior = prior_of(state, self.id, &self.task, &row.candidate, row.id);
             row.posterior = cell.unwrap_or(&blank).remembered(row.prior, &memory, now, lessons);
             row.fresh_until = memory.fresh_until(now, lessons);
             row.usage = cell.and_then(Cell::mean_usage).map(|u| (u.input, u.output));
@@ -115,6 +116,17 @@ impl Row {
             price_until: UnixMillis(i64::MIN),
         }
     }
+}
+
+/// What a candidate starts from: its own prior or the task type's, and what it did at other task types where that counts.
+pub(super) fn prior_of(state: &State, task: NameId, of: &Task, candidate: &TaskCandidate, id: NameId) -> Prior {
+    let base = candidate.prior.unwrap_or(of.settings.prior);
+    let strength = of.settings.sibling_prior;
+    if strength == 0 {
+        return base;
+    }
+    let others = state.tasks.iter().filter(|(other, _)| **other != task);
+    sibling_prior(base, strength, others.filter_map(|(_, of)| of.cells.get(&id)).map(|cell| cell.evidence))
 }
 
 /// P(p ≥ floor); exact only where it can matter (a mean at or above the floor is never excluded by it).

@@ -500,3 +500,24 @@ fn an_engine_never_goes_back() {
     let behind = State { applied_seq: engine.state.applied_seq - 1, ..State::default() };
     engine.go_on_with(behind);
 }
+
+#[test]
+fn a_new_task_type_begins_with_what_its_models_did_at_others() {
+    for (strength, expected) in [(0, 0.5), (20, 19.0 / 22.0)] {
+        let settings = TaskSettings { sibling_prior: strength, ..quiet() };
+        let of = catalog(settings.clone());
+        let task = |id: &str| Task { id: id.into(), ..(**of.task("tickets").unwrap()).clone() };
+        let both = vec![task("tickets"), task("summaries")];
+        let of = Catalog::new("test".to_owned(), of.models().to_vec(), both, None);
+        let mut engine = Engine::new(State::default(), Arc::new(of), 1);
+        let start = engine.start("test", "", NOW);
+        fold(&mut engine, &start);
+        teach(&mut engine, "openai/gpt-4o", 900, 100);
+        let ask = PolicyRequest { task_type: "summaries".to_owned(), ..request() };
+        let answer = decide(&mut engine, &ask);
+        let means: Vec<f64> = answer.seats.iter().map(|s| s.posterior.mean()).collect();
+        assert_eq!((means[0], means[1]), (expected, 0.5), "a prior of at most {strength} outcomes");
+        let (number, task) = (answer.decided.place.task, engine.task("summaries").unwrap().clone());
+        assert_eq!(engine.learned(number, &task, &task.candidates[0]).1.mean(), expected);
+    }
+}

@@ -83,13 +83,10 @@ fn candidate<'a>(engine: &Engine, of: &'a Task, id: NameId) -> Option<&'a TaskCa
 /// It is the propensity of the arg-max rule (statistics §2.4 with ε = 0).
 fn probabilities_best(engine: &Engine, task: NameId, of: &Task) -> BTreeMap<NameId, f64> {
     let number = |candidate: &TaskCandidate| engine.state.names.id(NameKind::Candidate, &candidate.id);
-    let posterior = |candidate: &TaskCandidate, id: NameId| {
-        let cell = engine.state.cell(task, id).cloned().unwrap_or_default();
-        cell.posterior(candidate.prior.unwrap_or(of.settings.prior))
-    };
     let numbered = of.candidates.iter().filter_map(|candidate| Some((number(candidate)?, candidate)));
     let may_serve = numbered.filter(|(id, _)| engine.may_serve(task, *id));
-    let arms: Vec<(NameId, Beta)> = may_serve.map(|(id, candidate)| (id, posterior(candidate, id))).collect();
+    let arms: Vec<(NameId, Beta)> =
+        may_serve.map(|(id, candidate)| (id, engine.learned(task, of, candidate).1)).collect();
     let posteriors: Vec<Beta> = arms.iter().map(|(_, posterior)| *posterior).collect();
     arms.iter().map(|(id, _)| *id).zip(propensities(&posteriors, 0.0)).collect()
 }

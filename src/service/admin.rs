@@ -200,9 +200,9 @@ fn cells(engine: &Engine, task_type: &str, model: Option<&str>) -> Result<Vec<Ce
     let of = |candidate: &TaskCandidate, best: f64| {
         let number = names.id(NameKind::Candidate, &candidate.id).unwrap_or(NameId::OTHER);
         let cell = engine.state.cell(id, number);
-        let prior = candidate.prior.unwrap_or(task.settings.prior);
+        let learned = engine.learned(id, task, candidate);
         let since = cell.map(|c| c.evidence_since).filter(|at| at.0 > 0);
-        CellReply::new(candidate.clone(), state_of(engine, id, &candidate.id, number), prior, cell, best, since)
+        CellReply::new(candidate.clone(), state_of(engine, id, &candidate.id, number), learned, cell, best, since)
     };
     let wanted = |c: &TaskCandidate| model.is_none_or(|m| *c.id == *m || means(engine.catalog(), m, c));
     let all = task.candidates.iter().zip(best).filter(|(c, _)| wanted(c));
@@ -215,11 +215,8 @@ fn cells(engine: &Engine, task_type: &str, model: Option<&str>) -> Result<Vec<Ce
 
 /// P(this candidate's mean reward is the highest), among all of the task type; sums to 1.
 fn chances_of_being_best(engine: &Engine, id: NameId, task: &Task) -> Vec<f64> {
-    let posterior = |candidate: &TaskCandidate| -> (Beta, Option<u64>) {
-        let number = engine.state.names.id(NameKind::Candidate, &candidate.id).unwrap_or(NameId::OTHER);
-        let cell = engine.state.cell(id, number).cloned().unwrap_or_default();
-        (cell.posterior(candidate.prior.unwrap_or(task.settings.prior)), None)
-    };
+    let posterior =
+        |candidate: &TaskCandidate| -> (Beta, Option<u64>) { (engine.learned(id, task, candidate).1, None) };
     let arms: Vec<(Beta, Option<u64>)> = task.candidates.iter().map(posterior).collect();
     propensities_by_cost(&arms, 0.0)
 }

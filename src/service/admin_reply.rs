@@ -142,18 +142,17 @@ pub struct CellReply {
 }
 
 impl CellReply {
-    /// The reply for `cell` (`None`: nothing came yet) under `prior`.
+    /// The reply for `cell` (`None`: nothing came yet) with its prior and posterior.
     #[must_use]
     pub fn new(
         candidate: TaskCandidate,
         state: ModelState,
-        prior: Prior,
+        (prior, posterior): (Prior, Beta),
         cell: Option<&Cell>,
         probability_best: f64,
         changed_at: Option<UnixMillis>,
     ) -> Self {
         let cell = cell.cloned().unwrap_or_default();
-        let posterior = cell.posterior(prior);
         let mean = |sum: u64| (cell.usage.priced > 0).then(|| sum as f64 / cell.usage.priced as f64);
         Self {
             candidate,

@@ -6,12 +6,13 @@ use rand::{Rng, RngExt as _};
 use super::baselines::Policy;
 use crate::domain::beta::Beta;
 use crate::domain::call::CallNo;
-use crate::domain::catalog::{Objective, TaskSettings};
-use crate::domain::cell::Cell;
+use crate::domain::catalog::{Objective, Prior, TaskSettings};
+use crate::domain::cell::{Cell, expected_cost};
 use crate::domain::choose::{Contender, Rule, select};
 use crate::domain::draw::draw_beta;
 use crate::domain::drift;
 use crate::domain::history::Lesson;
+use crate::domain::money::NanoUsd;
 use crate::domain::time::UnixMillis;
 
 /// Milliseconds between two steps of a world that has no clock of its own.
@@ -23,7 +24,9 @@ pub struct Learner {
     settings: TaskSettings,
     rule: Rule,
     cells: Vec<Cell>,
+    priors: Vec<Prior>,
     posteriors: Vec<Beta>,
+    expected: Vec<Option<u64>>,
     contenders: Vec<Contender>,
     lessons: u64,
     now: UnixMillis,
@@ -32,7 +35,7 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// A learner that knows nothing yet of candidates with these expected costs in nano-USD.
+    /// A learner that knows nothing yet of candidates with these expected costs in nano-USD (`None`: to be learned).
     #[must_use]
     pub fn new(settings: TaskSettings, expected_cost_nano: &[Option<u64>]) -> Self {
         let rule = match settings.objective {
@@ -41,35 +44,64 @@ impl Learner {
                 Rule::NetValue { value_usd: settings.value.usd(), failure_cost_usd: settings.failure_cost.usd() }
             }
         };
-        let costs = expected_cost_nano.iter().enumerate();
-        let contenders =
-            costs.map(|(index, &expected_cost_nano)| Contender { index, theta: 0.0, expected_cost_nano }).collect();
-        let cells = vec![Cell::default(); expected_cost_nano.len()];
+        let arms = expected_cost_nano.len();
+        let cells = vec![Cell::default(); arms];
         let posteriors = cells.iter().map(|c| c.posterior(settings.prior)).collect();
-        let (lessons, now, changes) = (0, UnixMillis(0), Vec::new());
-        Self { settings, rule, cells, posteriors, contenders, lessons, now, changes }
+        Self {
+            rule,
+            cells,
+            priors: vec![settings.prior; arms],
+            posteriors,
+            expected: expected_cost_nano.to_vec(),
+            contenders: Vec::with_capacity(arms),
+            lessons: 0,
+            now: UnixMillis(0),
+            changes: Vec::new(),
+            settings,
+        }
     }
 
-    fn remember(&mut self, arm: usize) {
-        let TaskSettings { prior, memory, .. } = self.settings;
-        self.posteriors[arm] = self.cells[arm].remembered(prior, &memory, self.now, self.lessons);
+    /// The cell of a candidate.
+    #[must_use]
+    pub fn cell(&self, arm: usize) -> &Cell {
+        &self.cells[arm]
     }
-}
 
-impl Policy for Learner {
-    fn choose<R: Rng>(&mut self, step: u64, rng: &mut R) -> usize {
+    /// Gives a candidate another prior than the task type's.
+    pub fn set_prior(&mut self, arm: usize, prior: Prior) {
+        if self.priors[arm] != prior {
+            self.priors[arm] = prior;
+            self.remember(arm);
+        }
+    }
+
+    /// The candidate to take at `step`, of those that `offer` has: `None` is not offered, `Some(cost)` is, at a cost in
+    /// nano-USD as far as it is known beforehand. A cost that was learned comes before it. `None`: none is offered.
+    pub fn decide<R: Rng>(
+        &mut self,
+        step: u64,
+        rng: &mut R,
+        offer: impl Fn(usize) -> Option<Option<u64>>,
+    ) -> Option<usize> {
         self.now = UnixMillis(step as i64 * STEP_MS);
         if !self.settings.memory.is_perfect() {
             (0..self.cells.len()).for_each(|arm| self.remember(arm));
         }
-        for (contender, posterior) in self.contenders.iter_mut().zip(&self.posteriors) {
-            contender.theta = draw_beta(rng, *posterior);
+        self.contenders.clear();
+        for (index, posterior) in self.posteriors.iter().enumerate() {
+            // Drawn for every candidate, as the engine does, so that an offer does not change what is drawn.
+            let theta = draw_beta(rng, *posterior);
+            if let Some(estimate) = offer(index) {
+                let expected_cost_nano = self.expected[index].or(estimate);
+                self.contenders.push(Contender { index, theta, expected_cost_nano });
+            }
         }
         let (coin, lot) = (rng.random(), rng.random());
-        select(&self.contenders, self.rule, self.settings.exploration_floor, coin, lot).map_or(0, |(arm, _)| arm)
+        select(&self.contenders, self.rule, self.settings.exploration_floor, coin, lot).map(|(arm, _)| arm)
     }
 
-    fn learn(&mut self, step: u64, arm: usize, success: bool) {
+    /// What came of the candidate taken at `step`.
+    pub fn tell(&mut self, step: u64, arm: usize, success: bool) {
         let (call, at, number) = (CallNo(step + 1), self.now, self.lessons);
         let reward_micro = if success { 1_000_000 } else { 0 };
         self.cells[arm].learn(&Lesson { call, at, number, reward_micro, success }, true);
@@ -83,5 +115,26 @@ impl Policy for Learner {
             self.changes.push((step, arm, rate(found.after) < rate(found.before)));
         }
         self.remember(arm);
+    }
+
+    /// What a call of a candidate cost in nano-USD; `None`: nobody knows.
+    pub fn pay(&mut self, arm: usize, cost_nano: Option<u64>) {
+        self.cells[arm].serve(cost_nano.map(NanoUsd), true);
+        self.expected[arm] = expected_cost(Some(&self.cells[arm]), None, None, None).0.map(|cost| cost.0);
+    }
+
+    fn remember(&mut self, arm: usize) {
+        let memory = &self.settings.memory;
+        self.posteriors[arm] = self.cells[arm].remembered(self.priors[arm], memory, self.now, self.lessons);
+    }
+}
+
+impl Policy for Learner {
+    fn choose<R: Rng>(&mut self, step: u64, rng: &mut R) -> usize {
+        self.decide(step, rng, |_| Some(None)).unwrap_or(0)
+    }
+
+    fn learn(&mut self, step: u64, arm: usize, success: bool) {
+        self.tell(step, arm, success);
     }
 }

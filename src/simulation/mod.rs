@@ -6,4 +6,6 @@
 pub mod baselines;
 pub mod learner;
 pub mod problems;
+pub mod replay;
 pub mod runner;
+pub mod table;

@@ -1,0 +1,171 @@
+//! `oddsmaker replay`: tables of true outcomes, query by query. It needs no daemon, no data directory and no catalogue.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::args::Format;
+use super::failure::Failure;
+use super::listing::{Cell, Column, Listing};
+use super::table_file::{self, Prices};
+use crate::simulation::replay::{Chooser, Pass, replay};
+use crate::simulation::table::{Table, Tally};
+
+/// What `oddsmaker replay` can be told.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// Tables, as CSV, plain or gzipped: a row for each query and model with task_type, query_id, model and success, and where
+    /// known dataset, cost_usd, prompt_tokens, completion_tokens and trial; other columns are ignored.
+    #[arg(value_name = "TABLE", required = true)]
+    tables: Vec<PathBuf>,
+    /// List prices for rows without cost: a CSV file with model, input_usd_per_mtok and output_usd_per_mtok.
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// Passes over each table, each in another order.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    shuffles: u32,
+    /// Makes a pass so many times as long, drawing queries with replacement.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    passes: u32,
+    /// Policies: default, tolerance=X, siblings=N, best_fixed, per_type, uniform, oracle, cheapest, dearest, always=MODEL
+    /// [default: the first, best_fixed, cheapest, uniform, per_type and oracle].
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    policy: Vec<String>,
+    /// Seed of orders and draws.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+}
+
+const SHOWN: [&str; 6] = ["default", "best_fixed", "cheapest", "uniform", "per_type", "oracle"];
+
+const COLUMNS: [Column; 20] = [
+    Column::text("dataset", "Table"),
+    Column::text("policy", "Policy"),
+    Column::number("shuffles", "Passes"),
+    Column::number("queries", "Queries"),
+    Column::number("success_rate", "Success"),
+    Column::program("success_rate_low"),
+    Column::program("success_rate_high"),
+    Column::number("success_rate_last_fifth", "Last fifth"),
+    Column::number("cost_usd_per_query", "USD a query"),
+    Column::program("cost_usd_per_query_low"),
+    Column::program("cost_usd_per_query_high"),
+    Column::number("cost_per_success_usd", "USD a success"),
+    Column::program("cost_per_success_usd_low"),
+    Column::program("cost_per_success_usd_high"),
+    Column::number("cost_per_success_usd_last_fifth", "Last fifth"),
+    Column::program("cost_known_share"),
+    Column::number("lost_to_best_fixed", "Lost to best fixed"),
+    Column::program("lost_to_per_type"),
+    Column::program("lost_to_oracle"),
+    Column::text("model", "Model"),
+];
+
+/// Replays every table with every policy and prints a row for each. Intervals hold nine tenths of the passes.
+///
+/// # Errors
+/// A file cannot be used, or a policy has no such name.
+pub(super) fn run(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
+    let prices = args.prices.as_deref().map(Prices::read).transpose()?.unwrap_or_default();
+    let tables = args.tables.iter().map(|path| table_file::read(path, &prices)).collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<String> =
+        if args.policy.is_empty() { SHOWN.map(str::to_owned).to_vec() } else { args.policy.clone() };
+    let mut listing = Listing::new(&COLUMNS);
+    for table in &tables {
+        let choosers = names.iter().map(|name| match Chooser::named(name, table) {
+            Some(chooser) => Ok((name, chooser)),
+            None => Err(Failure::Usage(format!(
+                "no policy `{name}` for {}: there are {}, dearest, tolerance=X, siblings=N, always=MODEL",
+                table.name,
+                SHOWN.join(", ")
+            ))),
+        });
+        let choosers = choosers.collect::<Result<Vec<_>, _>>()?;
+        let known = Known::of(table);
+        for (name, chooser) in &choosers {
+            let passes = replay(table, chooser, args.shuffles as usize, args.passes, args.seed, || ());
+            listing.push(row(table, name, chooser, &passes, &known));
+        }
+    }
+    listing.print(format, out)
+}
+
+/// Success rates of choices that know the table.
+struct Known {
+    best_fixed: f64,
+    per_type: f64,
+    oracle: f64,
+}
+
+impl Known {
+    fn of(table: &Table) -> Self {
+        let rate = |name: &str| {
+            let chooser = Chooser::named(name, table);
+            chooser.map_or(0.0, |c| replay(table, &c, 1, 1, 0, || ()).first().map_or(0.0, |p| p.all.success_rate()))
+        };
+        Self { best_fixed: rate("best_fixed"), per_type: rate("per_type"), oracle: rate("oracle") }
+    }
+}
+
+fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Known) -> Vec<Cell> {
+    let all = |of: &dyn Fn(&Tally) -> Option<f64>| Summary::of(passes.iter().map(|p| of(&p.all)));
+    let last = |of: &dyn Fn(&Tally) -> Option<f64>| Summary::of(passes.iter().map(|p| of(&p.last_fifth)));
+    let queries = passes.iter().map(|p| p.all.queries).sum::<u64>() / passes.len().max(1) as u64;
+    let success = all(&|t| Some(t.success_rate()));
+    let (cost, per_success) = (all(&Tally::cost_usd_per_query), all(&Tally::cost_per_success_usd));
+    let lost = |best: f64| success.mean.map(|rate| (best - rate) * queries as f64);
+    let model = match chooser {
+        Chooser::Fixed(model) => table.models[*model].clone(),
+        _ => String::new(),
+    };
+    let rate = |x: Option<f64>| Cell::shown(x, x.map_or_else(|| "–".to_owned(), |x| format!("{x:.4}")));
+    let usd = |x: Option<f64>| Cell::shown(x, x.map_or_else(|| "–".to_owned(), short_usd));
+    let count = |x: Option<f64>| Cell::shown(x, x.map_or_else(|| "–".to_owned(), |x| format!("{x:.1}")));
+    vec![
+        table.name.clone().into(),
+        name.into(),
+        passes.len().into(),
+        queries.into(),
+        rate(success.mean),
+        success.low.into(),
+        success.high.into(),
+        rate(last(&|t| Some(t.success_rate())).mean),
+        usd(cost.mean),
+        cost.low.into(),
+        cost.high.into(),
+        usd(per_success.mean),
+        per_success.low.into(),
+        per_success.high.into(),
+        usd(last(&Tally::cost_per_success_usd).mean),
+        all(&|t| Some(t.costed as f64 / t.queries.max(1) as f64)).mean.into(),
+        count(lost(known.best_fixed)),
+        count(lost(known.per_type)),
+        count(lost(known.oracle)),
+        model.into(),
+    ]
+}
+
+/// Four significant digits.
+fn short_usd(x: f64) -> String {
+    let digits = if x > 0.0 { (3 - x.log10().floor() as i32).clamp(0, 12) as usize } else { 0 };
+    format!("{x:.digits$}")
+}
+
+/// Mean and 5th and 95th percentile over passes.
+struct Summary {
+    mean: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+}
+
+impl Summary {
+    fn of(values: impl Iterator<Item = Option<f64>>) -> Self {
+        let mut sorted: Vec<f64> = values.flatten().collect();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len();
+        let at = |share: f64| sorted.get(((n as f64 * share).ceil() as usize).clamp(1, n.max(1)) - 1).copied();
+        let mean = (n > 0).then(|| sorted.iter().sum::<f64>() / n as f64);
+        Self { mean, low: at(0.05), high: at(0.95) }
+    }
+}
