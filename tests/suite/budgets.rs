@@ -171,7 +171,7 @@ async fn a_goal_over_its_budget_is_told_what_to_do_and_an_approval_lets_it_go_on
     assert_eq!((answer.verdict(), answer.proceed), (Verdict::RequireApproval, false));
     let fits = pb::GetPolicyRequest { usage_estimate: cents(20), ..in_goal("single", "g", "work") };
     let (answer, id) = decide(&mut router, fits).await;
-    assert_eq!((answer.verdict(), answer.budgets[0].remaining), (Verdict::Allow, 0.0), "A5: 100 % used");
+    assert_eq!((answer.verdict(), answer.budgets[0].remaining), (Verdict::Allow, 0.0), "100 % used");
     record(&mut router, costing(&id, true, 0.20)).await;
     let grant = pb::GrantBudgetRequest {
         goal_id: "g".into(),

@@ -68,6 +68,24 @@ pub(crate) async fn record(router: &mut Router, request: pb::RecordOutcomeReques
     router.record_outcome(request).await.unwrap().into_inner()
 }
 
+/// Records many over the stream, each under a key of its own, and waits for all answers.
+pub(crate) async fn outcomes(router: &mut Router, calls: impl Iterator<Item = pb::RecordOutcomeRequest>) {
+    let named = (0..).zip(calls).map(|(n, call): (u64, _)| {
+        let idempotency_key = Some(call.idempotency_key.clone().unwrap_or_else(|| n.to_string()));
+        let outcome = Some(pb::RecordOutcomeRequest { idempotency_key, ..call });
+        pb::RecordOutcomesRequest { correlation: n.to_string(), outcome }
+    });
+    let named: Vec<_> = named.collect();
+    let sent = named.len();
+    let mut answers = router.record_outcomes(tokio_stream::iter(named)).await.unwrap().into_inner();
+    let mut taken = 0;
+    while let Some(answer) = answers.message().await.unwrap() {
+        assert!(matches!(answer.answer, Some(pb::record_outcomes_response::Answer::Result(_))), "{answer:?}");
+        taken += 1;
+    }
+    assert_eq!(taken, sent);
+}
+
 /// The report over the last day.
 pub(crate) async fn insights(client: &mut InsightsServiceClient<Channel>) -> pb::GetInsightsResponse {
     report(client, pb::GetInsightsRequest { lookback_hours: Some(24.0), ..Default::default() }).await

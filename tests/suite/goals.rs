@@ -4,11 +4,12 @@ use oddsmaker::wire::pb;
 use pb::{GoalState, Verdict};
 use tonic::Code;
 
-use super::calls::{ask, costing, decide, in_goal, record, refused};
+use super::calls::{ask, costing, decide, in_goal, outcomes, record, refused};
 use super::catalogues;
 use super::harness::{Daemon, Home};
 
-fn usual() -> (Home, Daemon) {
+/// The usual catalogue and a daemon on it.
+pub(crate) fn usual() -> (Home, Daemon) {
     let home = Home::new(&catalogues::usual());
     let daemon = home.start();
     (home, daemon)
@@ -25,7 +26,7 @@ fn gate(goal: &str, step: &str) -> pb::GateStepRequest {
 }
 
 /// Passes the gate of a step and tells what came of it, at three cents.
-async fn attempt(daemon: &Daemon, goal: &str, step: &str, success: bool) -> pb::GateStepResponse {
+pub(crate) async fn attempt(daemon: &Daemon, goal: &str, step: &str, success: bool) -> pb::GateStepResponse {
     let mut router = daemon.router().await;
     let gated = router.gate_step(gate(goal, step)).await.unwrap().into_inner();
     assert!(gated.proceed, "{gated:?}");
@@ -39,41 +40,16 @@ async fn attempt(daemon: &Daemon, goal: &str, step: &str, success: bool) -> pb::
     gated
 }
 
-async fn complete(daemon: &Daemon, goal: &str, state: GoalState) -> pb::Goal {
+/// Closes a goal.
+pub(crate) async fn complete(daemon: &Daemon, goal: &str, state: GoalState) -> pb::Goal {
     let request = pb::CompleteGoalRequest { goal_id: goal.into(), state: state.into(), ..Default::default() };
     daemon.goals().await.complete_goal(request).await.unwrap().into_inner().goal.unwrap()
 }
 
-async fn receipt(daemon: &Daemon, goal: &str) -> pb::Receipt {
+/// The receipt of a goal.
+pub(crate) async fn receipt(daemon: &Daemon, goal: &str) -> pb::Receipt {
     let request = pb::GetReceiptRequest { goal_id: goal.into(), ..Default::default() };
     daemon.goals().await.get_receipt(request).await.unwrap().into_inner().receipt.unwrap()
-}
-
-#[tokio::test]
-async fn a1_a2_the_bad_run_costs_what_all_its_attempts_cost() {
-    let (_home, daemon) = usual();
-    for step in ["search_api", "extract", "crm_write"] {
-        attempt(&daemon, "good", step, true).await;
-    }
-    for (step, failures) in [("search_api", 3), ("extract", 1), ("crm_write", 0)] {
-        for _ in 0..failures {
-            attempt(&daemon, "bad", step, false).await;
-        }
-        let gated = attempt(&daemon, "bad", step, true).await;
-        assert_eq!(gated.attempts, failures);
-    }
-    let (good, bad) = (complete(&daemon, "good", GoalState::Accepted).await, receipt(&daemon, "bad").await);
-    assert_eq!(good.total_cost_nano_usd, 90_000_000);
-    let goal = bad.goal.unwrap();
-    assert_eq!((goal.total_cost_nano_usd, goal.state()), (210_000_000, GoalState::Open));
-    let own = goal.own.unwrap();
-    assert_eq!((own.calls, own.failed_calls, own.failed_cost_nano_usd, own.retries), (7, 4, 120_000_000, 4));
-    let steps: Vec<(&str, usize)> = bad.steps.iter().map(|s| (s.step.as_str(), s.calls.len())).collect();
-    assert_eq!(steps, [("search_api", 4), ("extract", 2), ("crm_write", 1)]);
-    let sum: u64 = bad.steps.iter().flat_map(|s| &s.calls).filter_map(|c| c.cost_nano_usd).sum();
-    assert_eq!(sum, goal.total_cost_nano_usd, "to the nano-dollar");
-    let retries: Vec<bool> = bad.steps[0].calls.iter().map(|c| c.retry).collect();
-    assert_eq!(retries, [false, true, true, true]);
 }
 
 #[tokio::test]
@@ -204,22 +180,13 @@ async fn a_receipt_of_ten_thousand_calls_adds_up() {
     let (home, daemon) = usual();
     let mut router = daemon.router().await;
     let many = 10_000_u64;
-    let requests = (0..many).map(|n| pb::RecordOutcomesRequest {
-        correlation: n.to_string(),
-        outcome: Some(pb::RecordOutcomeRequest {
-            goal_id: Some("big".into()),
-            step: Some(format!("s{}", n % 7)),
-            cost_usd: Some(0.000_001),
-            idempotency_key: Some(n.to_string()),
-            ..super::calls::elsewhere("single", "openai/gpt-4o", true)
-        }),
+    let calls = (0..many).map(|n| pb::RecordOutcomeRequest {
+        goal_id: Some("big".into()),
+        step: Some(format!("s{}", n % 7)),
+        cost_usd: Some(0.000_001),
+        ..super::calls::elsewhere("single", "openai/gpt-4o", true)
     });
-    let mut answers = router.record_outcomes(tokio_stream::iter(requests)).await.unwrap().into_inner();
-    let mut answered = 0;
-    while let Some(_answer) = answers.message().await.unwrap() {
-        answered += 1;
-    }
-    assert_eq!(answered, many);
+    outcomes(&mut router, calls).await;
     let began = std::time::Instant::now();
     let told = receipt(&daemon, "big").await;
     println!("receipt of {many} calls in {:?}", began.elapsed());
@@ -228,106 +195,4 @@ async fn a_receipt_of_ten_thousand_calls_adds_up() {
     daemon.stop().await;
     let verified = home.run("verify");
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
-}
-
-/// The good and the bad run of the acceptance arithmetic, ended as `states` say, in a daemon of their own.
-async fn both_runs(states: [GoalState; 2]) -> pb::GetInsightsResponse {
-    let (_home, daemon) = usual();
-    for step in ["search_api", "extract", "crm_write"] {
-        attempt(&daemon, "good", step, true).await;
-    }
-    for (step, failures) in [("search_api", 3), ("extract", 1), ("crm_write", 0)] {
-        for _ in 0..failures {
-            attempt(&daemon, "bad", step, false).await;
-        }
-        attempt(&daemon, "bad", step, true).await;
-    }
-    complete(&daemon, "good", states[0]).await;
-    complete(&daemon, "bad", states[1]).await;
-    super::calls::insights(&mut daemon.insights().await).await
-}
-
-#[tokio::test]
-async fn a2_a3_a12_what_an_accepted_goal_costs_and_what_was_wasted() {
-    let report = both_runs([GoalState::Accepted, GoalState::Accepted]).await;
-    let total = report.goals.unwrap().total.unwrap();
-    assert_eq!((total.cost_per_accepted_goal, total.failure_cost_share), (Some(0.15), Some(0.0)));
-    assert_eq!((report.failed_calls_count, report.failed_call_cost_nano_usd), (4, 120_000_000), "4 of 10 calls, $0.12");
-    let report = both_runs([GoalState::Accepted, GoalState::Rejected]).await;
-    let total = report.goals.unwrap().total.unwrap();
-    assert_eq!((total.cost_per_accepted_goal, total.failure_cost_share), (Some(0.30), Some(0.70)));
-    let by_state: u64 = total.by_state.iter().map(|row| row.cost_nano_usd).sum();
-    assert_eq!(by_state, total.closed_cost_nano_usd, "the states sum to the total");
-    let report = both_runs([GoalState::Rejected, GoalState::Abandoned]).await;
-    let total = report.goals.unwrap().total.unwrap();
-    assert_eq!((total.cost_per_accepted_goal, total.failure_cost_share), (None, Some(1.0)), "never 0");
-}
-
-#[tokio::test]
-async fn a4_what_a_tool_costs_per_completion() {
-    let (_home, daemon) = usual();
-    let mut router = daemon.router().await;
-    let tools = [("search_api", 0.03, 210, 100), ("extract", 0.05, 102, 100), ("crm_write", 0.01, 100, 100)];
-    let calls = tools.into_iter().flat_map(|(tool, price, calls, completions)| {
-        (0..calls).map(move |n| pb::RecordOutcomeRequest {
-            tool: Some(tool.into()),
-            success: Some(n < completions),
-            cost_usd: Some(price),
-            ..Default::default()
-        })
-    });
-    let requests = (0..).zip(calls).map(|(n, outcome): (u64, _)| {
-        let outcome = Some(pb::RecordOutcomeRequest { idempotency_key: Some(n.to_string()), ..outcome });
-        pb::RecordOutcomesRequest { correlation: n.to_string(), outcome }
-    });
-    let requests: Vec<_> = requests.collect();
-    let mut answers = router.record_outcomes(tokio_stream::iter(requests)).await.unwrap().into_inner();
-    while let Some(_answer) = answers.message().await.unwrap() {}
-    let report = super::calls::insights(&mut daemon.insights().await).await;
-    let rows: Vec<_> =
-        report.tools.iter().map(|t| (t.name.as_str(), t.calls, t.completions, t.effective_cost_usd)).collect();
-    let told = [
-        ("search_api", 210, 100, Some(0.063)),
-        ("extract", 102, 100, Some(0.051)),
-        ("crm_write", 100, 100, Some(0.010)),
-    ];
-    assert_eq!(rows, told);
-}
-
-#[tokio::test]
-async fn a14_what_orchestration_takes_and_what_is_never_solved_adds() {
-    let (_home, daemon) = usual();
-    let mut router = daemon.router().await;
-    let mut ended = async |goal: &str, workflow: &str, joules: f64, state: GoalState| {
-        let outcome = pb::RecordOutcomeRequest {
-            tool: Some("model".into()),
-            goal_id: Some(goal.into()),
-            workflow: Some(workflow.into()),
-            success: Some(true),
-            energy_joules: Some(joules),
-            idempotency_key: Some(goal.into()),
-            ..Default::default()
-        };
-        record(&mut router, outcome).await;
-        complete(&daemon, goal, state).await;
-    };
-    ended("linear", "linear", 205.3, GoalState::Accepted).await;
-    ended("first", "agentic", 888.1, GoalState::Accepted).await;
-    ended("second", "agentic", 888.1, GoalState::Accepted).await;
-    let told = async || {
-        let request = pb::GetInsightsRequest {
-            overhead_workflow: Some("agentic".into()),
-            overhead_baseline: Some("linear".into()),
-            ..Default::default()
-        };
-        let report = super::calls::report(&mut daemon.insights().await, request).await;
-        let rows = report.goals.unwrap().by_workflow;
-        let agentic = rows.into_iter().find(|row| row.workflow == "agentic").unwrap();
-        (report.overhead.unwrap().energy.unwrap(), agentic.per_accepted.unwrap().energy_j.unwrap())
-    };
-    let (index, before) = told().await;
-    assert!((index - 4.326).abs() < 0.000_5, "{index}");
-    ended("never", "agentic", 1_000.0, GoalState::Abandoned).await;
-    let (_, after) = told().await;
-    assert!((after - before - 1_000.0 / 2.0).abs() < 1e-9, "{before} J, then {after} J");
 }

@@ -2,6 +2,8 @@
 //! random stories through the engine. It knows the public contract and the layout of a data directory, nothing else.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod acceptance;
+mod acceptance_models;
 mod bad_input;
 mod budgets;
 mod calls;
@@ -18,6 +20,7 @@ mod http;
 mod http_client;
 mod learning;
 mod outcomes;
+mod own_clock;
 mod persistence;
 mod properties;
 mod readme;
