@@ -137,7 +137,7 @@ pub(super) struct InsightsArgs {
     /// Also split the cost by model, workflow, step and tool.
     #[arg(long)]
     pub(super) cost_breakdown: bool,
-    /// Also compare with the window of equal length before.
+    /// Also compare with the window of equal length before, and say on top why spend changed.
     #[arg(long)]
     pub(super) compare_previous: bool,
     /// Also put two values of a label side by side, such as the prompts v1 and v2.

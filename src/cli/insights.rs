@@ -65,14 +65,21 @@ pub(super) fn run(
             Format::Csv => insights_change::drivers(&answer).print(format, out),
         };
     }
-    let answer = client::run(PATIENCE, async {
-        let answer = connect(&address).await?.get_insights(request(args)).await;
-        Ok(answer.map_err(|status| client::refused(&status))?.into_inner())
+    let compared = args.compare_previous && format == Format::Table;
+    let (answer, change) = client::run(PATIENCE, async {
+        let mut daemon = connect(&address).await?;
+        let answer = daemon.get_insights(request(args)).await.map_err(|status| client::refused(&status))?.into_inner();
+        let change = match compared {
+            true => Some(daemon.explain_change(change_request(args)).await.map_err(|status| client::refused(&status))?),
+            false => None,
+        };
+        Ok((answer, change.map(tonic::Response::into_inner)))
     })?;
     match format {
         Format::Table => {
             let filtered = request(args).filters != Some(pb::Filters::default());
-            Ok(out.write_all(insights_text::text(&answer, args.lookback, filtered).as_bytes())?)
+            let change = change.as_ref().map(insights_change::on_top).unwrap_or_default();
+            Ok(out.write_all(insights_text::text(&answer, &change, args.lookback, filtered).as_bytes())?)
         }
         Format::Json => print_whole("GetInsights", &answer, out),
         Format::Csv => by_task(&answer).print(format, out),

@@ -1,7 +1,7 @@
-//! Why spend changed, as text: the sentences, the parts, what drove them, the recommendation; and as rows of drivers.
-//! It knows no figure that is not in the answer.
+//! Why spend changed, as text: what changed and the one thing to do, then the parts and what drove them; and as rows of
+//! drivers. It knows no figure that is not in the answer.
 
-use super::human::{UNKNOWN, count, percent_or_unknown, printable, usd};
+use super::human::{UNKNOWN, count, percent, percent_or_unknown, printable, usd};
 use super::insights_text::ends;
 use super::listing::{Cell, Column, Listing};
 use crate::wire::pb;
@@ -33,10 +33,21 @@ pub(super) fn text(answer: &pb::ExplainChangeResponse) -> String {
     if let Some((now, before)) = ends(answer.current_window.as_ref()).zip(ends(answer.previous_window.as_ref())) {
         text += &format!("{} to {} UTC, against {} to {} UTC\n\n", now.0, now.1, before.0, before.1);
     }
-    for split in [&answer.spend, &answer.per_accepted_goal].into_iter().flatten() {
-        add_split(&mut text, split);
+    text += &on_top(answer);
+    for (title, split) in [("Cost per accepted goal", &answer.per_accepted_goal), ("Spend", &answer.spend)] {
+        if let Some(split) = split {
+            add_split(&mut text, title, split);
+        }
     }
-    text + &printable(&answer.recommendation) + "\n"
+    text
+}
+
+/// What changed and the one thing to do, a sentence a line: of the cost of an accepted goal where goals were accepted.
+pub(super) fn on_top(answer: &pb::ExplainChangeResponse) -> String {
+    let splits = [&answer.per_accepted_goal, &answer.spend].into_iter().flatten();
+    let mut text: String = splits.map(|split| printable(&split.answer) + "\n").collect();
+    text += &printable(&answer.recommendation);
+    text.trim_end().to_owned() + "\n\n"
 }
 
 /// One row a driver, of the spend and of the cost of an accepted goal.
@@ -49,8 +60,11 @@ pub(super) fn drivers(answer: &pb::ExplainChangeResponse) -> Listing {
     listing
 }
 
-fn add_split(text: &mut String, split: &pb::ChangeSplit) {
-    *text += &format!("{}\n", printable(&split.answer));
+fn add_split(text: &mut String, title: &str, split: &pb::ChangeSplit) {
+    if split.change_nano_usd == 0 && split.drivers.is_empty() {
+        return;
+    }
+    *text += &format!("{title}\n");
     let mut parts = Listing::new(PART_COLUMNS);
     for part in &split.parts {
         let cells = [format!("  {}", word(part.factor())), signed(part.amount_usd), percent_or_unknown(part.share)];
@@ -75,8 +89,9 @@ fn add_split(text: &mut String, split: &pb::ChangeSplit) {
 
 fn row(of: &str, driver: &pb::ChangeDriver, factor: String) -> Vec<Cell> {
     let kind = driver.kind().as_str_name().trim_start_matches("CALL_KIND_").to_lowercase();
-    let figure = |figure: Option<f64>| {
-        figure.map_or_else(|| Cell::shown(serde_json::Value::Null, UNKNOWN.to_owned()), |f| Cell::shown(f, number(f)))
+    let figure = |figure: Option<f64>| match figure {
+        Some(figure) => Cell::shown(figure, measured(driver, figure)),
+        None => Cell::shown(serde_json::Value::Null, UNKNOWN.to_owned()),
     };
     vec![
         of.into(),
@@ -94,6 +109,22 @@ fn row(of: &str, driver: &pb::ChangeDriver, factor: String) -> Vec<Cell> {
 /// "step mix".
 fn word(factor: pb::ChangeFactor) -> String {
     factor.as_str_name().trim_start_matches("CHANGE_FACTOR_").to_lowercase().replace('_', " ")
+}
+
+/// A figure before or now, in the unit of its factor.
+fn measured(driver: &pb::ChangeDriver, figure: f64) -> String {
+    let is_tool = driver.kind() == pb::CallKind::Tool;
+    match driver.factor() {
+        pb::ChangeFactor::Failures => format!("{} goals/accepted", number(figure)),
+        pb::ChangeFactor::StepMix => format!("{} times/goal", number(figure)),
+        pb::ChangeFactor::Retries | pb::ChangeFactor::ModelMix => format!("{} of calls", percent(figure)),
+        pb::ChangeFactor::Usage if is_tool => format!("{} units/call", number(figure)),
+        pb::ChangeFactor::Usage => format!("{} tokens/call", number(figure)),
+        pb::ChangeFactor::Price if is_tool => format!("{} a call", usd(figure / 1e9)),
+        pb::ChangeFactor::Price => format!("{}/M tokens", usd(figure / 1e3)),
+        // Goals, or first attempts where no goals were closed.
+        pb::ChangeFactor::Traffic | pb::ChangeFactor::Unspecified => number(figure),
+    }
 }
 
 /// A figure of any size with three digits after the point where it is small.
@@ -148,18 +179,20 @@ mod tests {
         let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         let lines: Vec<String> = text.lines().map(squeezed).collect();
         assert_eq!(
-            lines[..5],
+            lines[..8],
             [
                 "Spend rose.",
+                "Recommended: cap its attempts.",
+                "",
+                "Spend",
                 "FACTOR OF THE CHANGE SHARE",
                 "step mix -$0.05 -6.7 %",
                 "retries +$0.80 106.7 %",
                 "sum +$0.75"
             ]
         );
-        assert_eq!(lines[6], "retries search_api\\u{1b} – +$0.80 0 0.2");
-        assert_eq!(lines[16], "and 2 more");
-        assert_eq!(lines.last().unwrap(), "Recommended: cap its attempts.");
+        assert_eq!(lines[9], "retries search_api\\u{1b} – +$0.80 0.0 % of calls 20.0 % of calls");
+        assert_eq!(lines[19], "and 2 more");
     }
 
     #[test]
@@ -177,6 +210,6 @@ mod tests {
     fn an_unchanged_spend_has_no_table() {
         let spend = pb::ChangeSplit { answer: "Spend was nothing in either window.".into(), ..Default::default() };
         let nothing = pb::ExplainChangeResponse { spend: Some(spend), ..Default::default() };
-        assert_eq!(text(&nothing), "Spend was nothing in either window.\n\n\n");
+        assert_eq!(text(&nothing), "Spend was nothing in either window.\n\n");
     }
 }

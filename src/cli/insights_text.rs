@@ -30,9 +30,10 @@ const COST_COLUMNS: &[Column] = &[
 /// What filters do not reach.
 const UNFILTERED: &str = "\nProbably best, P95 and the advice are of all calls of a task type so far, whatever the window and the filters.\n";
 
-/// The whole answer; `lookback_ms` is what was asked for, `filtered` whether a filter was set.
-pub(super) fn text(answer: &pb::GetInsightsResponse, lookback_ms: i64, filtered: bool) -> String {
-    let mut text = heading(answer, lookback_ms);
+/// The whole answer; `change` is why spend changed, where that was asked, `lookback_ms` what was asked for, `filtered`
+/// whether a filter was set.
+pub(super) fn text(answer: &pb::GetInsightsResponse, change: &str, lookback_ms: i64, filtered: bool) -> String {
+    let mut text = heading(answer, lookback_ms) + change;
     insights_tables::signals(&mut text, &answer.signals);
     headline(&mut text, answer);
     if answer.calls == 0 && answer.decisions == 0 {
@@ -237,7 +238,7 @@ mod tests {
                         cost known of            –\n  \
                         decisions                0: 0 without outcome, 0 still open\n\n\
                         No calls in this window yet.\n";
-        assert_eq!(text(&pb::GetInsightsResponse::default(), 168 * 3_600_000, false), expected);
+        assert_eq!(text(&pb::GetInsightsResponse::default(), "", 168 * 3_600_000, false), expected);
     }
 
     #[test]
@@ -259,12 +260,12 @@ mod tests {
     fn a_window_too_thin_to_compare_with_is_told() {
         let mut answer = pb::GetInsightsResponse { previous: Some(pb::Headline::default()), ..Default::default() };
         answer.changes = Some(pb::HeadlineChanges { cost_per_success_is_thin: true, ..Default::default() });
-        assert!(text(&answer, 1, false).contains("(too few calls to compare a success with"));
+        assert!(text(&answer, "", 1, false).contains("(too few calls to compare a success with"));
         answer.changes = Some(pb::HeadlineChanges::default());
-        assert!(!text(&answer, 1, false).contains("too few calls"));
+        assert!(!text(&answer, "", 1, false).contains("too few calls"));
         answer.by_task = vec![pb::TaskInsights::default()];
-        assert!(text(&answer, 1, true).contains("whatever the window and the filters"));
-        assert!(!text(&answer, 1, false).contains("whatever the window and the filters"));
+        assert!(text(&answer, "", 1, true).contains("whatever the window and the filters"));
+        assert!(!text(&answer, "", 1, false).contains("whatever the window and the filters"));
     }
 
     #[test]

@@ -135,6 +135,10 @@ tally! {
     input_tokens: i64,
     /// Output tokens.
     output_tokens: i64,
+    /// Input tokens read from a cache.
+    cached_input_tokens: i64,
+    /// Input tokens written to a cache.
+    cache_write_tokens: i64,
     /// Latency of production calls, in milliseconds.
     latency_ms: i64,
     /// Production calls of known latency.
@@ -193,6 +197,8 @@ impl Tally {
         if let Some(usage) = settled.usage {
             tally.input_tokens = usage.input as i64;
             tally.output_tokens = usage.output as i64;
+            tally.cached_input_tokens = usage.cached_input as i64;
+            tally.cache_write_tokens = usage.cache_write as i64;
         }
         if let Some(energy_mj) = settled.energy_mj {
             (tally.energy_mj, tally.metered) = (i64::try_from(energy_mj).unwrap_or(i64::MAX), 1);

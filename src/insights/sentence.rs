@@ -177,7 +177,24 @@ pub(super) fn usd(amount: f64) -> String {
     let sign = if amount < 0.0 { "−" } else { "" };
     let text = format!("{:.digits$}", amount.abs());
     let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
-    format!("{sign}${whole}.{:0<2}", part.trim_end_matches('0'))
+    format!("{sign}${}.{:0<2}", grouped(whole), part.trim_end_matches('0'))
+}
+
+/// A count, rounded to a whole one: "12,345".
+pub(super) fn number(n: f64) -> String {
+    grouped(&format!("{n:.0}"))
+}
+
+/// Digits in groups of three.
+fn grouped(digits: &str) -> String {
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -187,7 +204,7 @@ mod tests {
     #[test]
     fn numbers_read_as_people_write_them() {
         let amounts = [0.0, 0.000_069, 0.0021, 0.099_96, 0.47, 21.0, 1234.567, -3.2, 0.000_000_000_4];
-        let texts = ["$0.00", "$0.000069", "$0.0021", "$0.10", "$0.47", "$21.00", "$1234.57", "−$3.20", "$0.00"];
+        let texts = ["$0.00", "$0.000069", "$0.0021", "$0.10", "$0.47", "$21.00", "$1,234.57", "−$3.20", "$0.00"];
         assert_eq!(amounts.map(usd), texts);
         assert_eq!([0.02, 0.01, 0.005].map(points), ["2 points", "1 point", "0.5 points"]);
         assert_eq!([0.9, 1.0].map(percent), ["90.0 %", "100.0 %"]);

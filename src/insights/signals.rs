@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::report::TaskInsights;
 use super::report_goals::{BudgetUse, Efficiency, Signal, SignalKind};
-use super::sentence::{percent, usd};
+use super::sentence::{number, percent, usd};
 use crate::domain::budget::Measure;
 use crate::domain::flag::FlagStanding;
 use crate::domain::money::NANO_PER_USD;
@@ -96,9 +96,9 @@ fn jumps(kind: SignalKind, now: &BTreeMap<&str, Tally>, before: &BTreeMap<&str, 
         let sentence = format!(
             "{name}: {} of its {} calls were retries, before {} of {}; the retries cost {}. Recommended: look at the failures of {name} and cap its attempts.",
             percent(is),
-            now.calls,
+            number(now.calls as f64),
             percent(was),
-            before.calls,
+            number(before.calls as f64),
             usd(now.retry_cost as f64 / NANO_PER_USD as f64),
         );
         found.push(((is - was) * now.calls as f64, Signal { kind, subject: (*name).to_owned(), sentence }));
@@ -119,7 +119,7 @@ fn dominant(kind: SignalKind, rows: &[Efficiency], of: usize) -> Option<Signal> 
         "{name} takes {} of the spend ({}, {} calls{each}). Recommended: {todo}.",
         percent(row.cost_share),
         usd(row.cost.usd()),
-        row.calls,
+        number(row.calls as f64),
     );
     Some(Signal { kind, subject: name.clone(), sentence })
 }

@@ -9,7 +9,7 @@ const SELECTIONS: usize = 7;
 const SCALARS: usize = 16;
 const SUMS: usize = 6;
 /// Counts that came later; they stand after the others, which keep their places.
-const LATER: usize = 4;
+const LATER: usize = 5;
 
 /// A sum as stored.
 pub(super) fn stored(tally: &Tally) -> pb::Tally {
@@ -36,6 +36,8 @@ pub(super) fn stored(tally: &Tally) -> pb::Tally {
         evaluation_cost,
         input_tokens,
         output_tokens,
+        cached_input_tokens,
+        cache_write_tokens,
         latency_ms,
         timed,
         energy_mj,
@@ -59,9 +61,9 @@ pub(super) fn stored(tally: &Tally) -> pb::Tally {
         evaluations,
         input_tokens,
         output_tokens,
-        0, // Free for a count to come.
+        cached_input_tokens,
     ];
-    let later: [i64; LATER] = [latency_ms, timed, energy_mj, metered];
+    let later: [i64; LATER] = [latency_ms, timed, energy_mj, metered, cache_write_tokens];
     let mut counts = [&scalars[..], &arms, &selections, &later].concat();
     while counts.last() == Some(&0) {
         counts.pop();
@@ -104,6 +106,8 @@ pub(super) fn read(stored: &pb::Tally) -> Result<Tally, CodecError> {
         evaluation_cost: sum(5)?,
         input_tokens: count(13),
         output_tokens: count(14),
+        cached_input_tokens: count(15),
+        cache_write_tokens: later(4),
         latency_ms: later(0),
         timed: later(1),
         energy_mj: later(2),
@@ -153,8 +157,8 @@ mod tests {
 
         #[test]
         fn a_sum_comes_back_as_it_was(
-            counts in proptest::array::uniform15(any::<i64>()), sums in proptest::array::uniform6(any::<i128>()),
-            small in any::<i64>(), later in any::<[i64; 4]>(), arms in any::<[i64; 7]>(), selections in any::<[i64; 7]>(),
+            counts in proptest::array::uniform16(any::<i64>()), sums in proptest::array::uniform6(any::<i128>()),
+            small in any::<i64>(), later in any::<[i64; 5]>(), arms in any::<[i64; 7]>(), selections in any::<[i64; 7]>(),
         ) {
             let tally = Tally {
                 decisions: counts[0], decisions_settled: counts[1], decisions_expired: counts[2],
@@ -162,7 +166,8 @@ mod tests {
                 retries: counts[7], off_policy: counts[8], unpriced: counts[9], cost: sums[0], costed: counts[10],
                 failed_cost: sums[1], retry_cost: sums[2], costed_successes: counts[11], cost_squared: sums[3],
                 success_cost: i128::from(small), evaluations: counts[12], evaluation_cost: sums[5],
-                input_tokens: counts[13], output_tokens: counts[14], latency_ms: later[0],
+                input_tokens: counts[13], output_tokens: counts[14],
+                cached_input_tokens: counts[15], cache_write_tokens: later[4], latency_ms: later[0],
                 timed: later[1], energy_mj: later[2], metered: later[3], arms, selections,
             };
             prop_assert_eq!(read(&stored(&tally)).unwrap(), tally);

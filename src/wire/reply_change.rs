@@ -114,6 +114,7 @@ mod tests {
                 retries,
                 failures: retries,
                 units: calls,
+                listed_pico_usd: 0,
                 cost_nano_usd: calls * 30_000_001,
             }],
         };

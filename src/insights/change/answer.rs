@@ -7,7 +7,7 @@ use super::cells::{Calls, Pairs};
 use super::split::towards;
 use super::{CallKind, Contribution, Driver, Factor, Part, Split};
 use crate::domain::money::NANO_PER_USD;
-use crate::insights::sentence::{percent, usd};
+use crate::insights::sentence::{number, percent, usd};
 
 /// Parts below a twentieth of the change (of all movement, where there is none) are not told.
 const TOLD_FROM: i128 = 20;
@@ -67,7 +67,7 @@ fn clauses(split: &Split) -> Vec<String> {
     clauses
 }
 
-/// A part's name, amount and evidence. Where one place comes within a quarter of it, the part is told as that place's,
+/// A part's name, amount and evidence. Where one place comes within a twentieth of it, the part is told as that place's,
 /// with that place's amount.
 fn described(split: &Split, part: &Part) -> (String, i128, String) {
     let amount = part.amount_nano_usd;
@@ -77,7 +77,7 @@ fn described(split: &Split, part: &Part) -> (String, i128, String) {
     };
     let (size, whole) = (towards(amount, main.amount_nano_usd), amount.abs());
     let evidence = evidence(main);
-    if (3 * whole..=5 * whole).contains(&(4 * size)) {
+    if (19 * whole..=21 * whole).contains(&(20 * size)) {
         let brackets = evidence.map(|text| format!(" ({text})")).unwrap_or_default();
         return (driver_name(main), main.amount_nano_usd, brackets);
     }
@@ -122,13 +122,13 @@ fn evidence(driver: &Driver) -> Option<String> {
     }
     let unit_price = |nano: f64| usd(nano * 1e6 / NANO_PER_USD as f64);
     Some(match (driver.factor, driver.kind) {
-        (Factor::Traffic, _) => format!("{before:.0} → {after:.0}"),
+        (Factor::Traffic, _) => format!("{} → {}", number(before), number(after)),
         (Factor::Failures, _) => format!("{before:.2} → {after:.2} goals for each accepted one"),
         (Factor::StepMix, _) => format!("{before:.2} → {after:.2} times a goal"),
         (Factor::Retries, _) => format!("{} → {} of its calls", percent(before), percent(after)),
         (Factor::ModelMix, _) => format!("{} → {} of the calls", percent(before), percent(after)),
         (Factor::Usage, Some(CallKind::Tool)) => format!("{before:.2} → {after:.2} units a call"),
-        (Factor::Usage, _) => format!("{before:.0} → {after:.0} tokens a call"),
+        (Factor::Usage, _) => format!("{} → {} tokens a call", number(before), number(after)),
         (Factor::Price, Some(CallKind::Tool)) => {
             format!("{} → {} a million units", unit_price(before), unit_price(after))
         }
@@ -160,7 +160,10 @@ pub(super) fn recommendation(pairs: &Pairs, split: &Split) -> String {
     let Some(worst) = worst else {
         return "Recommended: nothing; no tool and no model made it dearer by much.".to_owned();
     };
-    format!("Recommended: {}.", action(pairs, worst))
+    let amount = dollars(weight(worst));
+    let each =
+        if split.parts.iter().any(|part| part.factor == Factor::Failures) { " to each accepted goal" } else { "" };
+    format!("Recommended: {}; this added {amount}{each}.", action(pairs, worst))
 }
 
 fn action(pairs: &Pairs, driver: &Driver) -> String {
@@ -180,11 +183,15 @@ fn action(pairs: &Pairs, driver: &Driver) -> String {
         Factor::StepMix => format!("look at what begins {step} more often than before, and gate it"),
         Factor::ModelMix => format!("see whether {step} needs {model}, or let the router choose among cheaper models"),
         Factor::Usage if is_tool => format!("look at what {step} is asked for; a call of it uses more than before"),
+        Factor::Usage if driver.before.zip(driver.after).is_some_and(|(before, after)| after <= before) => format!(
+            "look at the shares of output and cached tokens of {model} in {step}; a call takes no more tokens, but dearer ones"
+        ),
         Factor::Usage => format!("shorten what {model} is given to read and asked to write in {step}"),
         Factor::Price if is_tool => format!("look for a cheaper plan or substitute for {step}, whose price rose"),
-        Factor::Price => format!(
+        Factor::Price if pairs.cells.iter().any(|pair| pair.model == *model && !pair.listed) => format!(
             "compare {model} with a cheaper model, and look at its list price and its shares of output and cached tokens"
         ),
+        Factor::Price => format!("compare {model}, a token of which costs more than before, with a cheaper model"),
         Factor::Traffic | Factor::Failures => match failing(pairs) {
             Some((step, before, after)) => format!(
                 "find out why fewer goals are accepted, beginning with {step} ({} of its calls failed, before {})",

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::lmdi::{FACTORS, contributions};
+use super::lmdi::{FACTORS, contributions, log_mean};
 use super::{CallKind, SpendCell, SpendWindow};
 
 /// Step or tool.
@@ -22,6 +22,8 @@ pub(super) struct Calls {
     pub retries: u64,
     pub failures: u64,
     pub units: u64,
+    /// What usage and price are told by: `units`, or tokens weighed at the list.
+    pub usage: f64,
     /// Known cost, in nano-USD.
     pub cost: u128,
 }
@@ -34,6 +36,7 @@ impl Calls {
             retries: cell.retries.min(calls),
             failures: cell.failures.min(calls),
             units: cell.units,
+            usage: cell.listed_pico_usd as f64,
             cost: cell.cost_nano_usd.into(),
         }
     }
@@ -43,6 +46,7 @@ impl Calls {
         self.retries = self.retries.saturating_add(other.retries);
         self.failures = self.failures.saturating_add(other.failures);
         self.units = self.units.saturating_add(other.units);
+        self.usage += other.usage;
         self.cost += other.cost;
     }
 
@@ -70,6 +74,8 @@ pub(super) struct Pair {
     pub model: Arc<str>,
     pub before: Calls,
     pub after: Calls,
+    /// Its usage is tokens weighed at the list.
+    pub listed: bool,
 }
 
 /// Two windows side by side, in the order of step and model.
@@ -78,6 +84,8 @@ pub(super) struct Pairs {
     pub before: Totals,
     pub after: Totals,
     pub cells: Vec<Pair>,
+    /// Cost before of what is gone and cost after of what is new, in nano-USD: models of a step, and (`None`) steps.
+    turnover: BTreeMap<Option<StepKey>, (u128, u128)>,
 }
 
 impl Pairs {
@@ -92,21 +100,37 @@ impl Pairs {
             }
         }
         let pair = |((step, model), (before, after)): ((StepKey, Arc<str>), (Calls, Calls))| {
-            let mut pair = Pair { step, model, before, after };
-            pair.settle_units();
+            let mut pair = Pair { step, model, before, after, listed: true };
+            pair.settle_usage();
             pair
         };
         let cells: Vec<Pair> =
             joined.into_iter().map(pair).filter(|p| p.before.calls > 0 || p.after.calls > 0).collect();
-        Self { before: totals(before, &cells, |p| p.before), after: totals(after, &cells, |p| p.after), cells }
+        let (before, after) = (totals(before, &cells, |p| p.before), totals(after, &cells, |p| p.after));
+        let mut turnover: BTreeMap<Option<StepKey>, (u128, u128)> = BTreeMap::new();
+        for pair in cells.iter().filter(|p| p.before.calls == 0 || p.after.calls == 0) {
+            let stays = before.steps.contains_key(&pair.step) && after.steps.contains_key(&pair.step);
+            let (gone, came) = turnover.entry(stays.then(|| pair.step.clone())).or_default();
+            *gone += pair.before.cost;
+            *came += pair.after.cost;
+        }
+        Self { before, after, cells, turnover }
     }
 }
 
 impl Pair {
-    fn settle_units(&mut self) {
-        let unknown = |side: &Calls| side.calls > 0 && side.units == 0;
-        if unknown(&self.before) || unknown(&self.after) {
-            (self.before.units, self.after.units) = (self.before.calls, self.after.calls);
+    fn settle_usage(&mut self) {
+        let lacks =
+            |has: fn(&Calls) -> bool| [&self.before, &self.after].iter().any(|side| side.calls > 0 && !has(side));
+        let (no_units, no_list) = (lacks(|side| side.units > 0), lacks(|side| side.usage > 0.0));
+        self.listed = !no_units && !no_list;
+        for side in [&mut self.before, &mut self.after] {
+            if no_units {
+                side.units = side.calls;
+            }
+            if no_units || no_list {
+                side.usage = side.units as f64;
+            }
         }
     }
 
@@ -128,7 +152,29 @@ impl Pair {
         };
         let mut parts = [0.0; FACTORS];
         parts[place] = new - old;
+        if new > 0.0 && (place == STEP_MIX || place == MODEL_MIX) && window.traffic > 0 {
+            self.took_a_place(&mut parts, of, per, place);
+        }
         parts
+    }
+
+    /// Takes out of the mix what a new cell shares with those whose place it took: their cost was there before, and rose or
+    /// fell with the factors outside the mix. What was gone is all mix, so that all of them sum to one cell's parts.
+    fn took_a_place(&self, parts: &mut [f64; FACTORS], of: &Pairs, per: (f64, f64), mix: usize) {
+        let within = Some(&self.step).filter(|_| mix == MODEL_MIX).cloned();
+        let (gone, came) = of.turnover.get(&within).copied().unwrap_or_default();
+        if gone == 0 || came == 0 {
+            return;
+        }
+        let share = self.after.cost as f64 / came as f64;
+        let weight = log_mean(came as f64 / per.1, gone as f64 / per.0) * share;
+        let before = factors(&self.before, &self.step, &of.before, per.0);
+        let after = factors(&self.after, &self.step, &of.after, per.1);
+        for i in 0..mix {
+            let outside = weight * (after[i] / before[i]).ln();
+            parts[i] += outside;
+            parts[mix] -= outside;
+        }
     }
 }
 
@@ -136,9 +182,8 @@ impl Pair {
 fn factors(cell: &Calls, step: &StepKey, window: &Totals, per: f64) -> [f64; FACTORS] {
     let step = window.steps.get(step).copied().unwrap_or(*cell);
     let (traffic, first) = (window.traffic as f64, step.first_attempts() as f64);
-    let (calls, units) = (cell.calls as f64, cell.units as f64);
-    let all = step.calls as f64;
-    [traffic / per, first / traffic, all / first, calls / all, units / calls, cell.cost as f64 / units]
+    let (calls, all) = (cell.calls as f64, step.calls as f64);
+    [traffic / per, first / traffic, all / first, calls / all, cell.usage / calls, cell.cost as f64 / cell.usage]
 }
 
 fn totals(window: &SpendWindow, cells: &[Pair], side: impl Fn(&Pair) -> Calls) -> Totals {

@@ -5,7 +5,11 @@
 //! The model. In each window the cost of a cell (a step, served by one model or one tool) is a product:
 //!
 //! cost = traffic × (first attempts of the step ÷ traffic) × (calls ÷ first attempts of the step)
-//!        × (calls of the cell ÷ calls of the step) × (units ÷ calls) × (cost ÷ units)
+//!        × (calls of the cell ÷ calls of the step) × (usage ÷ calls) × (cost ÷ usage)
+//!
+//! Usage is tokens weighed at one list of prices, the same for both windows, so that longer answers and fewer cached
+//! tokens are usage, and only what a token of its class costs is price. Surcharges for long contexts and discounts of
+//! service tiers are price. Where there is no list the tokens are counted alike, and a shift between classes is price.
 //!
 //! The change of each cell is split by the additive LMDI-I method, the logarithmic mean Divisia index (B. W. Ang, "The
 //! LMDI approach to decomposition analysis: a practical guide", Energy Policy 33 (2005) 867-871,
@@ -13,8 +17,9 @@
 //! with L(a, b) = (a − b) ÷ ln(a ÷ b). Where a cost is zero in one window the analytic limit holds: the whole change
 //! goes to the factor that is zero there, the outermost one if there are several. So a window without any traffic
 //! counts as traffic, a new or vanished step as step mix, a model new to or gone from its step as model mix, and
-//! calls that were free in one window as unit price. Cells of which one window knows nothing leave no part to the other
-//! factors: where a model takes another's place while traffic doubles, the doubling of these calls is model mix, too.
+//! calls that were free in one window as unit price. Where models are new to a step and others gone from it, these cells
+//! together are one, which has a cost in both windows: what they added by more traffic or more retries is told as that,
+//! and only the rest is model mix; likewise new and vanished steps. What is only new, or only gone, is mix alone.
 //!
 //! Map: `cells` two windows → pairs of cells with their factors → `lmdi` one change into parts, rounded so that they
 //! add up → `split` the parts added up by factor, step, model and driver → `answer` the sentences.
@@ -58,6 +63,9 @@ pub struct SpendCell {
     /// Input and output tokens; for a tool, the calls. Where it is 0 (unknown) in one of the windows, the cell is
     /// measured in calls in both.
     pub units: u64,
+    /// What the tokens come to at a list of prices that is the same in both windows, in pico-USD: the weights of their
+    /// classes. Where it is 0 (no such list) in one of the windows, the cell is measured in units in both.
+    pub listed_pico_usd: u128,
     /// Known cost, in nano-USD.
     pub cost_nano_usd: u64,
 }
@@ -131,8 +139,8 @@ pub struct Driver {
     /// Its contribution, in nano-USD.
     pub amount_nano_usd: i128,
     /// The factor in the earlier window: traffic; goals served for each accepted one; first attempts for each goal;
-    /// retries ÷ calls (0 to 1); the model's share of the calls (0 to 1); units for each call; nano-USD for each unit.
-    /// `None` where there is nothing to divide by.
+    /// retries ÷ calls (0 to 1); the model's share of the calls (0 to 1); units for each call; nano-USD for each unit, at
+    /// the classes of tokens of both windows together. `None` where there is nothing to divide by.
     pub before: Option<f64>,
     /// The same in the later window.
     pub after: Option<f64>,

@@ -13,7 +13,17 @@ use crate::domain::draw::decision_rng;
 /// A cell of `calls`, of which `retries` retries that followed as many failures.
 pub(super) fn cell(kind: CallKind, step: &str, model: &str, calls: u64, retries: u64) -> SpendCell {
     let (step, model) = (Arc::from(step), Arc::from(model));
-    SpendCell { step, kind, model, calls, retries, failures: retries, units: calls, cost_nano_usd: calls }
+    SpendCell {
+        step,
+        kind,
+        model,
+        calls,
+        retries,
+        failures: retries,
+        units: calls,
+        listed_pico_usd: 0,
+        cost_nano_usd: calls,
+    }
 }
 
 /// The same with its units and cost.
@@ -223,6 +233,62 @@ fn a_factor_that_changes_alone_takes_the_whole_change() {
     assert_eq!(traffic.recommendation, "Recommended: nothing; no tool and no model made it dearer by much.");
 }
 
+/// A hundred calls at $5 and $15 a million tokens, at `times` that price.
+fn drafts(input: u64, output: u64, times: u64) -> SpendCell {
+    let listed = input * 5_000_000 + output * 15_000_000;
+    let listed_pico_usd = listed.into();
+    SpendCell { listed_pico_usd, ..priced(cell(Model, "draft", "big", 100, 0), input + output, listed / 1_000 * times) }
+}
+
+#[test]
+fn which_classes_of_tokens_a_call_takes_is_usage_and_what_they_cost_is_price() {
+    let change = |before, after| explain_change(&window(100, &[before]), &window(100, &[after]));
+    // Half of the output more, as much input less: the tokens are as many as before.
+    let longer = change(drafts(80_000, 20_000, 1), drafts(70_000, 30_000, 1));
+    assert_eq!(parts(&longer.spend), [(Factor::Usage, 100_000_000)]);
+    let why = "Spend rose $0.10 (+14.3 %) from $0.70 to $0.80: big's usage per call in draft drove $0.10 of it.";
+    assert_eq!(longer.spend.answer, why);
+    let todo =
+        "look at the shares of output and cached tokens of big in draft; a call takes no more tokens, but dearer ones";
+    assert!(longer.recommendation.contains(todo), "{}", longer.recommendation);
+    let dearer = change(drafts(80_000, 20_000, 1), drafts(80_000, 20_000, 2));
+    assert_eq!(parts(&dearer.spend), [(Factor::Price, 700_000_000)]);
+    let driver = &dearer.spend.drivers[0];
+    assert_eq!((driver.before, driver.after), (Some(7_000.0), Some(14_000.0)), "nano-USD a token");
+    // Both at once. The price is told at the same mix of tokens before and after: that of both windows.
+    let both = change(drafts(80_000, 20_000, 1), drafts(70_000, 30_000, 2));
+    let driver = both.spend.drivers.iter().find(|d| d.factor == Factor::Price).unwrap();
+    assert_eq!((driver.before, driver.after), (Some(7_500.0), Some(15_000.0)));
+    assert_eq!(both.spend.parts.iter().filter(|part| part.amount_nano_usd != 0).count(), 2);
+    // Without a list on one side tokens are counted alike, and the shift shows as price.
+    let unlisted = SpendCell { listed_pico_usd: 0, ..drafts(80_000, 20_000, 1) };
+    assert_eq!(parts(&change(unlisted, drafts(70_000, 30_000, 1)).spend), [(Factor::Price, 100_000_000)]);
+}
+
+#[test]
+fn where_one_takes_anothers_place_more_traffic_is_still_traffic() {
+    let before = window(100, &[priced(cell(Model, "draft", "old", 100, 0), 100_000, 6_000_000)]);
+    let twice = |step: &str, model: &str| priced(cell(Model, step, model, 200, 0), 200_000, 18_000_000);
+    for (factor, after) in [(Factor::ModelMix, twice("draft", "new")), (Factor::StepMix, twice("write", "old"))] {
+        let change = explain_change(&before, &window(200, std::slice::from_ref(&after)));
+        // L(18, 6) · ln 2 = 12 · ln 2 ÷ ln 3 by twice the traffic, the rest because the new one costs half as much again.
+        let traffic = (12e6 * 2_f64.ln() / 3_f64.ln()).round() as i128;
+        assert_eq!(parts(&change.spend), [(Factor::Traffic, traffic), (factor, 12_000_000 - traffic)]);
+        let back = explain_change(&window(200, &[after]), &before);
+        assert_eq!(
+            parts(&back.spend),
+            [(Factor::Traffic, -traffic), (factor, traffic - 12_000_000)],
+            "the same backwards"
+        );
+        assert_eq!(parts(&change.per_accepted_goal.unwrap()), [(factor, 30_000)], "per goal it is the mix alone");
+    }
+    // What is only new has no place that it took.
+    let besides =
+        window(200, &[priced(cell(Model, "draft", "old", 200, 0), 200_000, 12_000_000), twice("write", "old")]);
+    let change = explain_change(&before, &besides);
+    assert_eq!(parts(&change.spend), [(Factor::Traffic, 6_000_000), (Factor::StepMix, 18_000_000)]);
+}
+
 #[test]
 fn what_is_new_or_gone_goes_to_the_factor_that_was_zero() {
     let new_tool = changed(|w| w.cells.push(priced(cell(Tool, "ocr", "", 10, 2), 10, 500)));
@@ -285,13 +351,14 @@ fn the_answer_names_what_drove_it_and_one_thing_to_do() {
     assert_eq!(retried.spend.answer, format!("Spend rose $25.00 (+16.7 %) from $150.00 to $175.00: {why}."));
     assert_eq!(
         retried.recommendation,
-        "Recommended: look at the failures of search_api (20.0 % of its calls failed, before 0.0 %) and cap its attempts."
+        "Recommended: look at the failures of search_api (20.0 % of its calls failed, before 0.0 %) and cap its attempts; \
+         this added $0.25 to each accepted goal."
     );
 
     let shorter = explain_change(&before, &window(100, &[draft(50_000, 20.0), search(100, 0)]));
     assert_eq!(
         shorter.spend.answer,
-        "Spend fell $30.00 (−20.0 %) from $150.00 to $120.00: big's usage per call in draft drove $22.69 of it (1000 → \
+        "Spend fell $30.00 (−20.0 %) from $150.00 to $120.00: big's usage per call in draft drove $22.69 of it (1,000 → \
          500 tokens a call), big's unit price $7.31 ($500.00 → $400.00 a million tokens)."
     );
     assert_eq!(shorter.recommendation, "Recommended: nothing; no tool and no model made it dearer by much.");
@@ -300,7 +367,7 @@ fn the_answer_names_what_drove_it_and_one_thing_to_do() {
     assert_eq!(
         offset.spend.answer,
         "Spend did not change ($150.00 in both windows): search_api's retries added $25.00 (0.0 % → 20.0 % of its calls), \
-         big's usage per call in draft took off $25.00 (1000 → 500 tokens a call); of all tools and models, search_api \
+         big's usage per call in draft took off $25.00 (1,000 → 500 tokens a call); of all tools and models, search_api \
          contributed most ($25.00)."
     );
 
@@ -319,7 +386,10 @@ fn the_answer_names_what_drove_it_and_one_thing_to_do() {
 
 #[test]
 fn what_to_do_follows_what_made_it_dearer() {
-    let told = |change: Change| change.recommendation.strip_prefix("Recommended: ").unwrap().to_owned();
+    let told = |change: Change| {
+        let told = change.recommendation.strip_prefix("Recommended: ").unwrap();
+        told.split_once("; this added ").map_or(told.to_owned(), |(todo, _)| format!("{todo}."))
+    };
     assert_eq!(
         told(changed(|w| w.cells[1] = priced(w.cells[1].clone(), 90_000, 9_000_000))),
         "shorten what big is given to read and asked to write in draft."

@@ -70,12 +70,13 @@ fn thirty_eight_percent_more_per_resolved_ticket() {
     assert_eq!(
         split.answer,
         "Cost per accepted goal rose $0.13 (+38.0 %) from $0.34 to $0.47: usage per call drove $0.071 of it (foremost \
-         large's usage per call in draft_reply: 3400 → 5360 tokens a call), search_api's retries $0.0585 (5.0 % → 25.0 % \
+         large's usage per call in draft_reply: 3,400 → 5,360 tokens a call), search_api's retries $0.0585 (5.0 % → 25.0 % \
          of its calls); of all tools and models, search_api contributed most ($0.0586)."
     );
     assert_eq!(
         change.recommendation,
-        "Recommended: look at the failures of search_api (25.0 % of its calls failed, before 5.0 %) and cap its attempts."
+        "Recommended: look at the failures of search_api (25.0 % of its calls failed, before 5.0 %) and cap its attempts; \
+         this added $0.0585 to each accepted goal."
     );
 }
 
@@ -94,8 +95,8 @@ fn spend_of_the_same_months_rose_with_traffic_too() {
     assert_eq!(amounts, expected);
     assert_eq!(
         split.answer,
-        "Spend rose $4225.61 (+51.7 %) from $8174.40 to $12400.01: usage per call drove $1794.71 of it (foremost large's \
-         usage per call in draft_reply: 3400 → 5360 tokens a call), search_api's retries $1474.35 (5.0 % → 25.0 % of its \
-         calls), traffic $958.96 (25000 → 27482); of all tools and models, search_api contributed most ($2068.00)."
+        "Spend rose $4,225.61 (+51.7 %) from $8,174.40 to $12,400.01: usage per call drove $1,794.71 of it (foremost large's \
+         usage per call in draft_reply: 3,400 → 5,360 tokens a call), search_api's retries $1,474.35 (5.0 % → 25.0 % of its \
+         calls), traffic $958.96 (25,000 → 27,482); of all tools and models, search_api contributed most ($2,068.00)."
     );
 }
