@@ -19,6 +19,7 @@ mod health_reflection;
 mod http;
 mod http_client;
 mod learning;
+mod operations;
 mod outcomes;
 mod own_clock;
 mod persistence;
