@@ -113,6 +113,9 @@ fn let_through(call: &CallReceipt) -> String {
         let allowances: Vec<String> = call.allowed_by.iter().map(allowance).collect();
         return format!("allowed by {}", allowances.join(" and "));
     }
+    if call.unadmitted && call.fallback {
+        return "! nobody asked again for this fallback, although a budget applies".to_owned();
+    }
     if call.unadmitted {
         return "! nobody asked for it, although a budget applies".to_owned();
     }

@@ -171,7 +171,7 @@ pub struct Call {
     pub hold: Option<NanoUsd>,
     /// What it is booked on, each with what was reserved there.
     pub charges: Vec<Charge>,
-    /// It was booked on a budget that nobody had asked before it was made.
+    /// It was booked on a budget that nobody had asked before it was made, see [`Call::is_unadmitted`].
     pub unadmitted: bool,
     /// Its place among the calls of its goal, from 0, in the order in which they were asked for or told of; another
     /// attempt at a decision has that decision's place.
@@ -224,6 +224,14 @@ impl Call {
     #[must_use]
     pub fn is_retry(&self) -> bool {
         !self.evaluation && (self.named_retry || self.follows_attempt || self.follows_failure)
+    }
+
+    /// Booked on a budget that was not asked before it was made: nobody asked at all, or it is a further attempt at (or a
+    /// quality check of) a decision whose hold covers only the attempt that stands first.
+    #[must_use]
+    pub fn is_unadmitted(&self) -> bool {
+        let beyond_the_hold = self.decision != self.number && (self.evaluation || self.follows_attempt);
+        self.unadmitted || (beyond_the_hold && !self.charges.is_empty())
     }
 
     /// Place in decision order within its step.

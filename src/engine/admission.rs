@@ -29,6 +29,11 @@ pub(super) struct Need {
 }
 
 impl Need {
+    /// The same for a call that follows a failed one.
+    pub(super) fn of_a_retry(self) -> Self {
+        Self { is_retry: true, ..self }
+    }
+
     /// How much of a measure; `None`: nobody knows.
     fn of(&self, measure: Measure) -> Option<u64> {
         match measure {

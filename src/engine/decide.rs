@@ -340,7 +340,8 @@ impl Engine {
     }
 }
 
-/// Adds the ranked fallbacks, which the hold has to cover too; returns their seats.
+/// Adds the fallbacks, which the hold has to cover too; returns their seats. They are ranked as the choice is, or, where a
+/// budget had the choice replaced by the cheapest that fits, by their cost.
 fn add_fallbacks(
     decided: &mut Decided,
     seats: &[Seat<'_>],
@@ -348,9 +349,12 @@ fn add_fallbacks(
     rule: Rule,
     choice: &Choice,
 ) -> Vec<usize> {
-    let fits = |c: &Contender| Some(c.index) != choice.seat && seats[c.index].fits(admission);
+    let fits = |c: &Contender| Some(c.index) != choice.seat && seats[c.index].fits_as_fallback(admission);
     let mut rest: Vec<Contender> = contenders(seats).into_iter().filter(fits).collect();
-    rank(&mut rest, rule);
+    match choice.downgraded_by {
+        Some(_) => rest.sort_by_key(by_cost),
+        None => rank(&mut rest, rule),
+    }
     rest.truncate(FALLBACKS_MAX);
     for contender in &rest {
         let seat = &seats[contender.index];
@@ -365,9 +369,14 @@ fn downgraded(admission: &Admission, seats: &[Seat<'_>], choice: Choice) -> Choi
     let over = choice.seat.and_then(|seat| seats[seat].over);
     let Some(line) = over.filter(|line| admission.lines[*line].on_exceed == OnExceed::Downgrade) else { return choice };
     let fitting = contenders(seats).into_iter().filter(|c| seats[c.index].fits(admission));
-    let cheapest = fitting.min_by_key(|c| (c.expected_cost_nano.is_none(), c.expected_cost_nano, c.index));
+    let cheapest = fitting.min_by_key(by_cost);
     let seat = cheapest.map(|c| c.index);
     Choice { seat, selection: Selection::Constraint, kept: None, downgraded_by: Some(line) }
+}
+
+/// Orders contenders by expected cost, an unknown one last, then as the catalogue has them.
+fn by_cost(of: &Contender) -> (bool, Option<u64>, usize) {
+    (of.expected_cost_nano.is_none(), of.expected_cost_nano, of.index)
 }
 
 /// Holds what the call may use against every account it concerns, or says which of them is used up.
@@ -388,9 +397,10 @@ fn book(decided: &mut Decided, admission: &Admission, seats: &[Seat<'_>], choice
         return;
     }
     let mut need: Need = seats[seat].need;
-    for fallback in fallbacks.iter().map(|f| seats[*f].need) {
+    for fallback in fallbacks.iter().map(|f| seats[*f].need.of_a_retry()) {
         need.cost = need.cost.max(fallback.cost);
         need.tokens = need.tokens.max(fallback.tokens);
+        need.is_retry |= fallback.is_retry;
     }
     decided.hold = need.cost;
     decided.charges = admission.charges(&need);

@@ -223,6 +223,12 @@ impl<'a> Seat<'a> {
         self.over.is_none_or(|line| !admission.lines[line].on_exceed.holds())
     }
 
+    /// Whether no budget keeps it from being served after another model failed, which is a retry.
+    pub(super) fn fits_as_fallback(&self, admission: &Admission) -> bool {
+        let over = admission.over(&self.need.of_a_retry());
+        over.is_none_or(|line| !admission.lines[line].on_exceed.holds())
+    }
+
     /// As the choice sees it.
     pub(super) fn contender(&self, index: usize) -> Contender {
         Contender { index, theta: self.theta, expected_cost_nano: self.expected.map(|c| c.0) }

@@ -114,7 +114,7 @@ impl Service {
             is_retry: call.is_retry(),
             evaluation: call.evaluation,
             off_policy: call.off_policy,
-            unadmitted: call.unadmitted,
+            unadmitted: call.is_unadmitted(),
             held: call.hold,
             allowed_by,
             stage: match call.stage {
@@ -168,7 +168,7 @@ fn allowed_by(call: &Call, accounts: &HashMap<AccountKey, Opened>, approvals: &m
         let Some(opened) = accounts.get(&charge.account) else { continue };
         let booked = charge.booked(call, opened.measure).used();
         let approval = approvals.needed(call, opened, booked);
-        if !call.unadmitted {
+        if !call.is_unadmitted() {
             allowed.push(AllowedBy::Budget {
                 budget_id: opened.budget.clone(),
                 instance: opened.instance.clone(),

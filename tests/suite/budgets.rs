@@ -184,3 +184,48 @@ async fn a_goal_over_its_budget_is_told_what_to_do_and_an_approval_lets_it_go_on
     assert!(proceeds(&mut router, quarter.clone()).await);
     assert!(!proceeds(&mut router, quarter).await);
 }
+
+#[tokio::test]
+async fn a_fallback_is_asked_for_again_and_held_by_what_is_left_then() {
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start_with(A_DOLLAR);
+    let mut router = daemon.router().await;
+    let request = pb::GetPolicyRequest {
+        workflow: Some("w".into()),
+        usage_estimate: cents(50),
+        fallback_allowed: true,
+        ..in_goal("general", "g", "work")
+    };
+    let id = loop {
+        let (answer, id) = decide(&mut router, request.clone()).await;
+        assert_eq!((answer.fallbacks.len(), answer.budgets[0].held), (1, 0.5), "the dearest of the two");
+        if answer.model() == "openai/gpt-4o" {
+            break id;
+        }
+        let never = pb::VoidDecisionRequest { decision_id: Some(id), ..Default::default() };
+        router.void_decision(never).await.unwrap();
+    };
+    let failed = record(&mut router, costing(&id, false, 0.45)).await;
+    assert_eq!((failed.budgets[0].spent, failed.budgets[0].held), (0.45, 0.0), "the first outcome settles the hold");
+    let other = pb::GetPolicyRequest { workflow: Some("w".into()), usage_estimate: cents(53), ..ask("single") };
+    assert!(proceeds(&mut router, other).await, "somebody else takes what it gave back");
+    let denying = |model: &str| {
+        let constraints = pb::Constraints { denied_models: vec![model.to_owned()], ..Default::default() };
+        pb::GetPolicyRequest { constraints: Some(constraints), ..request.clone() }
+    };
+    let refused = router.get_policy(denying("gpt-4o-mini")).await.unwrap().into_inner();
+    assert_eq!((refused.verdict(), refused.exhaustion.is_some()), (Verdict::Block, true), "$0.02 are left");
+    let (again, _) = decide(&mut router, denying("gpt-4o")).await;
+    assert_eq!((again.model(), again.fallbacks.len()), ("openai/gpt-4o-mini", 0));
+    let told = pb::RecordOutcomeRequest {
+        model_served: Some("openai/gpt-4o-mini".into()),
+        idempotency_key: Some("unasked".into()),
+        ..costing(&id, true, 0.01)
+    };
+    record(&mut router, told).await;
+    let receipt = pb::GetReceiptRequest { goal_id: "g".into(), ..Default::default() };
+    let receipt = daemon.goals().await.get_receipt(receipt).await.unwrap().into_inner().receipt.unwrap();
+    let calls = receipt.steps.iter().flat_map(|step| &step.calls).filter(|call| call.cost_usd.is_some());
+    let told: Vec<_> = calls.map(|c| (c.cost_usd(), c.fallback, c.unadmitted, c.allowed_by.len())).collect();
+    assert_eq!(told, [(0.45, false, false, 1), (0.01, true, true, 0)]);
+}

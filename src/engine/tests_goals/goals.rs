@@ -1,0 +1,151 @@
+//! Goals without a daemon: they begin, end, come back and stand below each other.
+
+use super::*;
+
+#[test]
+fn an_approval_adds_money_to_one_goal() {
+    let mut engine = with(vec![budget("b", Scope::Goal, Period::PerGoal, "1", OnExceed::RequireApproval)]);
+    spend(&mut engine, "g", "1");
+    let asked = decide(&mut engine, &ask("g", 2_000), NOW);
+    assert_eq!(
+        (asked.decided.verdict, said(&asked).action),
+        (PolicyVerdict::RequireApproval, OnExceed::RequireApproval)
+    );
+    let grant = GrantBudget {
+        goal_id: "g".to_owned(),
+        extra: usd("0.02"),
+        approver: "ada".to_owned(),
+        reason: "an important customer".to_owned(),
+        key: None,
+    };
+    let act = engine.grant_budget(&NoStore, &grant, NOW).unwrap();
+    fold(&mut engine, &act.events);
+    let verdicts: Vec<bool> =
+        (0..3).map(|_| decide(&mut engine, &ask("g", 2_000), NOW).decided.verdict.proceeds()).collect();
+    assert_eq!(verdicts, [true, true, false], "two cents more, and no third");
+    let note = &engine.state.goals["g"].notes[0];
+    assert_eq!((note.by.as_str(), note.what), ("ada", NoteKind::Granted(usd("0.02"))));
+}
+
+#[test]
+fn a_childs_spend_counts_in_its_parent_and_it_inherits_what_remains() {
+    let mut engine = with(vec![budget("b", Scope::Goal, Period::PerGoal, "1", OnExceed::Block)]);
+    let below = |goal: &str, parent: &str, tokens| {
+        let mut request = ask(goal, tokens);
+        request.asked.parent_goal = parent.to_owned();
+        request
+    };
+    spend(&mut engine, "parent", "0.70");
+    let child = decide(&mut engine, &below("child", "parent", 20_000), NOW);
+    tell(&mut engine, &costing(of(&child), "0.10", Verdict::Success), NOW);
+    assert_eq!(engine.state.goals["parent"].whole.cost, 800_000_000);
+    assert_eq!(engine.state.goals["parent"].own.cost, 700_000_000);
+    let grandchild = decide(&mut engine, &below("grandchild", "child", 50_000), NOW);
+    assert_eq!(grandchild.decided.verdict, PolicyVerdict::Block, "$0.20 remain of the grandparent's dollar");
+    assert_eq!(said(&grandchild).spent, 800_000_000);
+    let fits = decide(&mut engine, &below("grandchild", "child", 40_000), NOW);
+    assert_eq!((fits.decided.verdict, fits.decided.charges.len()), (PolicyVerdict::Allow, 3));
+    let above: Vec<&str> = engine.state.goals["grandchild"].ancestors.iter().map(|g| &**g).collect();
+    assert_eq!(above, ["child", "parent"]);
+    for (goal, parent) in [("parent", "grandchild"), ("x", "x"), ("child", "other"), ("parent", "other")] {
+        let refused = engine.decide(&below(goal, parent, 1), NOW);
+        assert!(matches!(refused, Err(EngineError::Invalid { .. })), "{goal} below {parent}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_limit_of_its_own_holds_a_goal_down() {
+    let mut engine = with(vec![]);
+    let start = StartGoal { goal_id: "g".to_owned(), limit: Some(usd("0.02")), ..StartGoal::default() };
+    let act = engine.start_goal(&NoStore, &start, NOW).unwrap();
+    fold(&mut engine, &act.events);
+    let verdicts: Vec<bool> =
+        (0..3).map(|_| decide(&mut engine, &ask("g", 2_000), NOW).decided.verdict.proceeds()).collect();
+    assert_eq!(verdicts, [true, true, false]);
+    let more = StartGoal { limit: Some(usd("9")), ..start };
+    assert!(matches!(engine.start_goal(&NoStore, &more, NOW), Err(EngineError::Invalid { .. })), "only downwards");
+}
+
+#[test]
+fn a_closed_goal_takes_outcomes_and_comes_back_when_asked_for() {
+    let mut engine = with(vec![]);
+    let first = decide(&mut engine, &ask("g", 1), NOW);
+    close(&mut engine, "g", GoalState::Accepted, NOW);
+    tell(&mut engine, &costing(of(&first), "0.01", Verdict::Success), NOW);
+    assert!(engine.state.goals["g"].closing.is_some(), "the money was spent; the goal stays closed");
+    assert_eq!(engine.state.goals["g"].own.cost, 10_000_000);
+    decide(&mut engine, &ask("g", 1), NOW);
+    let goal = &engine.state.goals["g"];
+    assert!(goal.closing.is_none());
+    assert_eq!(
+        goal.notes.iter().map(|n| n.what).collect::<Vec<_>>(),
+        [NoteKind::Closed(GoalState::Accepted), NoteKind::Reopened]
+    );
+}
+
+#[test]
+fn an_idle_goal_times_out_by_its_workflow_and_may_still_be_told_how_it_ended() {
+    let mut engine = with(vec![]);
+    let slow = WorkflowRules { idle_timeout_ms: Some(72 * HOUR_MS), price: None };
+    let rules = GoalRules { workflows: [("slow".into(), slow)].into(), ..GoalRules::default() };
+    engine.use_budgets(Arc::default(), Arc::new(rules));
+    decide(&mut engine, &ask("quick", 1), NOW);
+    decide(&mut engine, &PolicyRequest { workflow: "slow".to_owned(), ..ask("slow", 1) }, NOW);
+    assert_eq!(engine.time_out_goals(NOW.plus_ms(24 * HOUR_MS - 1), 10), None);
+    let event = engine.time_out_goals(NOW.plus_ms(24 * HOUR_MS), 10).unwrap();
+    fold(&mut engine, &[event]);
+    let state = |engine: &Engine, goal: &str| engine.state.goals[goal].closing.map(|c| c.state);
+    assert_eq!((state(&engine, "quick"), state(&engine, "slow")), (Some(GoalState::TimedOut), None));
+    close(&mut engine, "quick", GoalState::Accepted, NOW.plus_ms(25 * HOUR_MS));
+    assert_eq!(state(&engine, "quick"), Some(GoalState::Accepted));
+    let otherwise = CompleteGoal {
+        goal_id: "quick".to_owned(),
+        state: GoalState::Rejected,
+        score: None,
+        note: String::new(),
+        by: String::new(),
+        key: None,
+    };
+    assert!(matches!(engine.complete_goal(&NoStore, &otherwise, NOW), Err(EngineError::Precondition(_))));
+    let late = engine.time_out_goals(NOW.plus_ms(72 * HOUR_MS), 10).unwrap();
+    fold(&mut engine, &[late]);
+    assert_eq!(state(&engine, "slow"), Some(GoalState::TimedOut));
+    assert!(engine.state.open_goals.is_empty());
+}
+
+#[test]
+fn calls_without_a_verdict_are_rewarded_by_their_goals_end_and_its_correction() {
+    let settings = TaskSettings { learns_from_goal: true, exploration_floor: 0.0, ..TaskSettings::default() };
+    let mut engine = engine(settings);
+    let answer = decide(
+        &mut engine,
+        &PolicyRequest { goal_id: "g".to_owned(), task_type: "tickets".to_owned(), ..Default::default() },
+        NOW,
+    );
+    let mut outcome = report(of(&answer), None);
+    outcome.verdict = None;
+    let call = tell(&mut engine, &outcome, NOW);
+    let counts = |engine: &Engine| {
+        let call = &engine.state.calls[&call];
+        let cell = engine.state.cell(call.task, call.candidate).unwrap();
+        (cell.successes, cell.failures)
+    };
+    assert_eq!(counts(&engine), (0, 0));
+    close(&mut engine, "g", GoalState::Accepted, NOW);
+    assert_eq!(counts(&engine), (1, 0));
+    let amend = AmendGoal {
+        goal_id: "g".to_owned(),
+        state: Some(GoalState::Rejected),
+        reason: "graded".to_owned(),
+        ..AmendGoal::default()
+    };
+    let act = engine.amend_goal(&NoStore, &amend, NOW).unwrap();
+    fold(&mut engine, &act.events);
+    assert_eq!(counts(&engine), (0, 1));
+    decide(
+        &mut engine,
+        &PolicyRequest { goal_id: "g".to_owned(), task_type: "tickets".to_owned(), ..Default::default() },
+        NOW,
+    );
+    assert_eq!(counts(&engine), (0, 0), "it came back: nobody knows yet");
+}
