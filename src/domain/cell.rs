@@ -9,6 +9,7 @@ use super::history::{History, Lesson, Memory};
 use super::money::NanoUsd;
 use super::outcome::CostSource;
 use super::pricing::Usage;
+use super::retries::RetryCounts;
 use super::time::UnixMillis;
 
 /// Outcomes from which on a learned mean is used.
@@ -63,6 +64,8 @@ pub struct Cell {
     pub cost_nano: u128,
     /// Usage of the priced ones.
     pub usage: UsageSums,
+    /// What came of the retries it ever served.
+    pub retries: RetryCounts,
     /// Latencies of the production calls.
     pub latency: LatencyHistogram,
     /// Rises with every change; invalidates what was computed from this cell. Not part of the state's digest.
@@ -139,6 +142,7 @@ impl Cell {
         if let Some(latency_ms) = settled.latency_ms {
             self.latency.change(latency_ms, add);
         }
+        self.retries.change(call, add);
         if let Some(reward_micro) = call.reward_micro() {
             let success = call.verdict().is_some_and(super::outcome::Verdict::is_success);
             let (number, at) = (lessons, call.counted_at);

@@ -28,6 +28,8 @@ super::outcome::words! {
         LatencyCeiling = 11, "latency_ceiling";
         /// Its tier is above the goal's ceiling.
         TierCeiling = 12, "tier_ceiling";
+        /// The chance that it succeeds where another call failed does not pay for its price.
+        RetryDoesNotPay = 13, "retry_does_not_pay";
     }
 }
 

@@ -25,6 +25,7 @@ pub mod pricing;
 pub mod propensity;
 pub mod request;
 pub mod request_goal;
+pub mod retries;
 pub mod rollup;
 pub mod series;
 pub mod sketch;

@@ -1,47 +1,42 @@
 //! What is known of a tool: what its last calls cost, and how often a retry of it succeeds.
 
-use super::call::Call;
-use super::outcome::Verdict;
+use super::call::{Call, Order};
+use super::money::NanoUsd;
+use super::retries::RetryCounts;
 
 /// Calls whose cost is remembered.
-pub const COSTS_KEPT: usize = 200;
+pub const CALLS_KEPT: usize = 200;
 
-/// What is known of one tool.
+/// What is known of one tool. It is a function of its calls as they stand: late truth and corrections change it to what it
+/// would be had they been known at once, in whatever order the calls are told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolState {
-    /// Costs of its last calls in nano-USD, in the order they were told.
-    pub costs_nano: Vec<u64>,
-    /// Retries that succeeded.
-    pub retry_successes: u64,
-    /// Retries that failed.
-    pub retry_failures: u64,
+    /// Its last calls that have an outcome, in decision order, each with what it cost; `None`: unknown.
+    pub calls: Vec<(Order, Option<NanoUsd>)>,
+    /// What came of its retries.
+    pub retries: RetryCounts,
 }
 
 impl ToolState {
-    /// The largest cost of its last [`COSTS_KEPT`] calls.
+    /// The largest known cost of its last [`CALLS_KEPT`] calls; `None`: none is known.
     #[must_use]
-    pub fn largest_cost(&self) -> Option<super::money::NanoUsd> {
-        self.costs_nano.iter().max().map(|c| super::money::NanoUsd(*c))
+    pub fn largest_cost(&self) -> Option<NanoUsd> {
+        self.calls.iter().filter_map(|(_, cost)| *cost).max()
     }
 
-    /// Remembers what a call cost.
-    pub fn cost(&mut self, nano_usd: u64) {
-        if self.costs_nano.len() >= COSTS_KEPT {
-            self.costs_nano.remove(0);
-        }
-        self.costs_nano.push(nano_usd);
-    }
-
-    /// Adds or takes away what a call says of retries.
+    /// Adds or takes away what a call with an outcome says. A call that is taken away is put back at its place before
+    /// another one is told of, so the calls kept are always the last ones.
     pub fn change(&mut self, call: &Call, add: bool) {
-        if !call.is_retry() {
-            return;
+        self.retries.change(call, add);
+        let Some(settled) = call.settled() else { return };
+        match (self.calls.binary_search_by_key(&call.order(), |c| c.0), add) {
+            (Ok(at), true) => self.calls[at].1 = settled.cost,
+            (Ok(at), false) => drop(self.calls.remove(at)),
+            (Err(at), true) => self.calls.insert(at, (call.order(), settled.cost)),
+            (Err(_), false) => {}
         }
-        let counter = match call.verdict() {
-            Some(Verdict::Success) => &mut self.retry_successes,
-            Some(Verdict::Failure(_)) => &mut self.retry_failures,
-            None => return,
-        };
-        *counter = if add { counter.saturating_add(1) } else { counter.saturating_sub(1) };
+        if self.calls.len() > CALLS_KEPT {
+            self.calls.remove(0);
+        }
     }
 }

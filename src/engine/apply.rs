@@ -155,9 +155,6 @@ fn record(state: &mut State, seq: u64, recorded: &OutcomeRecorded) {
     call.goal_verdict = apply_goals::verdict(state, &call.goal);
     call.counted_at = recorded.counted_at;
     call.stage = Stage::Settled(recorded.settled);
-    if let (Some(cost), false) = (recorded.settled.cost, call.tool == NameId::NONE) {
-        state.tools.entry(call.tool).or_default().cost(cost.0);
-    }
     call.recorded_seq = seq;
     settle(state, old.as_ref(), call);
     attempt(state, seq, recorded);

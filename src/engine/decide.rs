@@ -10,7 +10,7 @@ use super::Engine;
 use super::admission::{Admission, Line, Need};
 use super::error::{EngineError, FieldViolation};
 use super::naming::Naming;
-use super::seat::{Limits, Seat};
+use super::seat::{Limits, Retry, Seat};
 use crate::domain::budget::{OnExceed, Site};
 use crate::domain::call::{Arm, CallTraits, Order, Selection};
 use crate::domain::catalog::{Objective, Pins, Reward, Rule as TaskRule, RuleVerdict, Sticky, Task, TaskSettings};
@@ -104,7 +104,9 @@ impl Engine {
             goal: &request.goal_id,
         };
         let admission = self.admission(&site, &request.asked.parent_goal, now);
-        let is_retry = self.will_retry(&request.goal_id, decided.place.step_key);
+        let is = self.will_retry(&request.goal_id, decided.place.step_key);
+        let worth = if is { self.worth(&request.goal_id, site.workflow, &admission) } else { None };
+        let retry = Retry { is, worth };
         let rule = objective(settings);
         let (mut seats, mut served, mut fallbacks) = (Vec::new(), None, Vec::new());
         if let Some(found) = matching_rule(request, settings) {
@@ -118,13 +120,16 @@ impl Engine {
             seats = table
                 .rows
                 .iter()
-                .map(|row| Seat::new(row, &limits, &admission, is_retry, now, draw_beta(&mut rng, row.posterior)))
+                .map(|row| Seat::new(row, &limits, &admission, retry, now, draw_beta(&mut rng, row.posterior)))
                 .collect();
             let pinned = limits.is_pin(&seats);
             let choice = self.pick(request, &decided, &seats, &admission, settings, rule, rng.random(), rng.random());
             let choice = downgraded(&admission, &seats, choice);
             fallbacks = self.fill(request, &mut decided, &seats, &admission, settings, rule, &choice, pinned);
             served = choice.seat;
+            if served.is_none() {
+                decided.reason = stop(&seats);
+            }
             book(&mut decided, &admission, &seats, &choice, &fallbacks);
             if decided.charges.is_empty() {
                 decided.hold = limits.reserved(decided.hold);
@@ -410,6 +415,14 @@ fn book(decided: &mut Decided, admission: &Admission, seats: &[Seat<'_>], choice
         let is_downgrade = choice.downgraded_by.is_some();
         decided.verdict = if is_downgrade { PolicyVerdict::Downgrade } else { PolicyVerdict::AllowWithWarning };
     }
+}
+
+/// Why no retry pays, by the candidate of which a success is likeliest; empty where that is not what keeps all from playing.
+fn stop(seats: &[Seat<'_>]) -> String {
+    let stopped = seats.iter().filter(|s| s.stop.is_some());
+    let chance = |s: &Seat<'_>| s.row.retries.chance().unwrap_or(0.0);
+    let likeliest = stopped.max_by(|a, b| chance(a).total_cmp(&chance(b)));
+    likeliest.and_then(|s| s.stop.clone()).unwrap_or_default()
 }
 
 fn sticky_key(decided: &Decided, settings: &TaskSettings) -> Option<u64> {

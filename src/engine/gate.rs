@@ -6,7 +6,7 @@ use super::admission::{Admission, Line, Need};
 use super::error::EngineError;
 use super::hydrate::{self, ColdStore};
 use super::naming::{Naming, step_key};
-use crate::domain::budget::{Measure, OnExceed, Scope, Site};
+use crate::domain::budget::{OnExceed, Site};
 use crate::domain::call::{Arm, CallTraits, Selection};
 use crate::domain::event::{Body, Event, Gated, Place, PolicyVerdict};
 use crate::domain::goal::ThreadVerdict;
@@ -18,9 +18,6 @@ use crate::domain::tool::ToolState;
 
 /// How long a gate's hold waits for its outcome, in milliseconds.
 const GATE_TTL_MS: i64 = HOUR_MS;
-
-/// Retries of a tool that must have been seen before their chance of success is relied on.
-const RETRIES_SEEN_MIN: u64 = 20;
 
 /// What a gate's call may teach: nothing.
 #[must_use]
@@ -73,6 +70,8 @@ impl Engine {
             ..Place::default()
         };
         naming.complete(&mut place);
+        let last = self.state.goals.get(request.goal_id.as_str()).and_then(|g| g.thread.last_of_step(place.step_key));
+        last.and_then(|number| hydrate::call(&mut self.state, store, number));
         let site = Site {
             task: "",
             workflow: &workflow,
@@ -159,51 +158,33 @@ impl Engine {
                 return;
             }
         }
-        if let Some(why) = self.does_not_pay(goal.map_or(0, |g| g.whole.cost), workflow, admission, need, &gated.place)
-        {
+        if let Some(why) = self.does_not_pay(&request.goal_id, workflow, admission, need, &gated.place) {
             gated.verdict = PolicyVerdict::Block;
             gated.reason = why;
         }
     }
 
-    /// Why another retry is not worth its price: chance × what a success is still worth < price, where what it is worth is
-    /// what the workflow's goal is sold for less what it has cost, else the money its budgets still leave.
+    /// Why another retry does not pay, by what is known of its tool; of a step without one, by what is known of the task type
+    /// and model that served it last.
     fn does_not_pay(
         &self,
-        spent: i64,
+        goal: &str,
         workflow: &str,
         admission: &Admission,
         need: &Need,
         place: &Place,
     ) -> Option<String> {
-        let price = need.cost.filter(|c| need.is_retry && c.0 > 0)?;
-        let tool = self.state.tools.get(&place.tool).filter(|_| place.tool != NameId::NONE)?;
-        let seen = tool.retry_successes + tool.retry_failures;
-        if seen < RETRIES_SEEN_MIN {
-            return None;
-        }
-        // The mean of Beta(1 + successes, 1 + failures).
-        let chance = (tool.retry_successes + 1) as f64 / (seen + 2) as f64;
-        let sold = self.goal_rules.workflows.get(workflow).and_then(|w| w.price);
-        let of_goal = |l: &&Line| l.opened.measure == Measure::Usd && l.opened.scope == Scope::Goal;
-        let (worth, what) = match sold {
-            Some(price) => {
-                (NanoUsd(price.0.saturating_sub(u64::try_from(spent).unwrap_or(0))), "a success is still worth")
-            }
-            None => {
-                let left = admission.lines.iter().filter(of_goal).map(Line::remaining).min()?;
-                (NanoUsd(left), "its budget still leaves")
-            }
+        let names = &self.state.names;
+        let (retries, name, price) = if place.tool == NameId::NONE {
+            let thread = &self.state.goals.get(goal).filter(|_| need.is_retry)?.thread;
+            let last = self.state.calls.get(&thread.last_of_step(place.step_key)?)?;
+            let cell = self.state.cell(last.task, last.candidate)?;
+            let name = names.text(NameKind::Candidate, last.candidate);
+            (cell.retries, name, need.cost.or_else(|| cell.mean_cost())?)
+        } else {
+            let tool = self.state.tools.get(&place.tool).filter(|_| need.is_retry)?;
+            (tool.retries, names.text(NameKind::Tool, place.tool), need.cost?)
         };
-        let pays = chance * worth.0 as f64 >= price.0 as f64;
-        let name = self.state.names.text(NameKind::Tool, place.tool);
-        (!pays).then(|| {
-            format!(
-                "stop: retries of {name} succeed {:.0} % of the time ({} of {seen}); at {price} each another does not pay \
-                 for the {worth} {what}",
-                chance * 100.0,
-                tool.retry_successes
-            )
-        })
+        self.worth(goal, workflow, admission)?.stop(retries, name, price)
     }
 }

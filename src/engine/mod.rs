@@ -8,6 +8,7 @@ mod apply;
 mod apply_goals;
 mod decide;
 mod error;
+mod fail_fast;
 mod gate;
 mod goals;
 pub mod hydrate;

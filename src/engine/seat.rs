@@ -3,6 +3,7 @@
 use super::admission::{Admission, Need};
 use super::decide::SeatView;
 use super::error::EngineError;
+use super::fail_fast::Worth;
 use super::table::{Row, chance_at_least};
 use crate::domain::catalog::{Catalog, ServiceTier, TaskCandidate, TaskSettings};
 use crate::domain::cell::EstimateSource;
@@ -192,6 +193,15 @@ pub(super) struct Seat<'a> {
     pub(super) need: Need,
     /// The strictest budget it does not fit.
     pub(super) over: Option<usize>,
+    /// Why a retry with it does not pay.
+    pub(super) stop: Option<String>,
+}
+
+/// Whether a decision is about a retry, and what a success is still worth then; `None`: nobody says, or it is none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retry {
+    pub(super) is: bool,
+    pub(super) worth: Option<Worth>,
 }
 
 impl<'a> Seat<'a> {
@@ -200,14 +210,14 @@ impl<'a> Seat<'a> {
         row: &'a Row,
         limits: &Limits<'_>,
         admission: &Admission,
-        is_retry: bool,
+        retry: Retry,
         now: UnixMillis,
         theta: f64,
     ) -> Self {
         let cost = limits.cost(row, now);
         let mut exclusion = limits.exclusion(row, &cost);
         let Cost { expected, source, hold, input, tokens, .. } = cost;
-        let need = Need { cost: hold, tokens, is_retry };
+        let need = Need { cost: hold, tokens, is_retry: retry.is };
         let over = admission.over(&need);
         if exclusion.is_none() && hold.is_none() && admission.needs_price() {
             exclusion = Some(Exclusion::PriceUnknown);
@@ -215,7 +225,12 @@ impl<'a> Seat<'a> {
         if exclusion.is_none() && over.is_some_and(|line| admission.lines[line].on_exceed.excludes()) {
             exclusion = Some(Exclusion::OverBudget);
         }
-        Self { row, theta, exclusion, expected, source, hold, input, need, over }
+        let price = expected.or(hold).filter(|_| exclusion.is_none());
+        let stop = retry.worth.zip(price).and_then(|(worth, price)| worth.stop(row.retries, &row.candidate.id, price));
+        if stop.is_some() {
+            exclusion = Some(Exclusion::RetryDoesNotPay);
+        }
+        Self { row, theta, exclusion, expected, source, hold, input, need, over, stop }
     }
 
     /// Whether no budget keeps it from being served.

@@ -80,7 +80,7 @@ fn sentence(decided: &Decided, served: Option<&TaskCandidate>, excluded: &[(&str
         if let Some(budget) = budget {
             return format!("Budget {} covers no eligible candidate. {}", budget.budget, budget.message);
         }
-        if decided.verdict != PolicyVerdict::Block {
+        if decided.verdict != PolicyVerdict::Block || !decided.reason.is_empty() {
             return decided.reason.clone();
         }
         let each: Vec<String> = excluded.iter().map(|(id, why)| format!("{id} ({})", why.as_str())).collect();
@@ -240,6 +240,7 @@ fn detail(
         }
         Exclusion::LatencyCeiling => "Its learned 95th percentile of latency is above the ceiling.".to_owned(),
         Exclusion::TierCeiling => "Its tier is above the ceiling of the goal.".to_owned(),
+        Exclusion::RetryDoesNotPay => "A retry with it succeeds too seldom to pay for its price.".to_owned(),
     }
 }
 

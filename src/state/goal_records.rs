@@ -14,6 +14,7 @@ use crate::domain::goal::{
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{LabelsId, NameId};
 use crate::domain::outcome::QualityMicro;
+use crate::domain::retries::RetryCounts;
 use crate::domain::state::Alert;
 use crate::domain::time::UnixMillis;
 use crate::domain::tool::ToolState;
@@ -286,14 +287,36 @@ pub(super) fn account(stored: pb::Account, within: &str) -> Result<Account, Code
 
 /// A tool as stored.
 pub(super) fn tool_of(tool: &ToolState) -> pb::Tool {
-    let ToolState { costs_nano, retry_successes, retry_failures } = tool.clone();
-    pb::Tool { costs_nano, retry_successes, retry_failures }
+    let ToolState { calls, retries: RetryCounts { successes, failures } } = tool;
+    let (mut last_at, mut last_call) = (0_i64, 0_u64);
+    let each = |(Order { at, decision, attempt, number }, cost): &(Order, Option<NanoUsd>)| {
+        let stored = [
+            fields::zigzag(at.0.wrapping_sub(last_at)),
+            fields::zigzag(number.0.wrapping_sub(last_call) as i64),
+            fields::zigzag(number.0.wrapping_sub(decision.0) as i64),
+            *attempt,
+            fields::plus_one(*cost),
+        ];
+        (last_at, last_call) = (at.0, number.0);
+        stored
+    };
+    pb::Tool { calls: calls.iter().flat_map(each).collect(), retry_successes: *successes, retry_failures: *failures }
 }
 
 /// A tool as read.
-pub(super) fn tool(stored: pb::Tool) -> ToolState {
-    let pb::Tool { costs_nano, retry_successes, retry_failures } = stored;
-    ToolState { costs_nano, retry_successes, retry_failures }
+pub(super) fn tool(stored: &pb::Tool) -> Result<ToolState, CodecError> {
+    let (mut last_at, mut last_call) = (0_i64, 0_u64);
+    let each = |[at, number, decision, attempt, cost]: [u64; 5]| {
+        last_at = last_at.wrapping_add(fields::unzigzag(at));
+        last_call = last_call.wrapping_add(fields::unzigzag(number) as u64);
+        let decision = CallNo(last_call.wrapping_sub(fields::unzigzag(decision) as u64));
+        let order = Order { at: UnixMillis(last_at), decision, attempt, number: CallNo(last_call) };
+        (order, fields::less_one(cost))
+    };
+    Ok(ToolState {
+        calls: fields::groups("calls", &stored.calls)?.into_iter().map(each).collect(),
+        retries: RetryCounts { successes: stored.retry_successes, failures: stored.retry_failures },
+    })
 }
 
 /// An alert as stored.

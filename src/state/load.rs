@@ -210,7 +210,7 @@ fn goals_and_budgets(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
         }
     }
     each(tree, Kind::Tool, |mut key, tool: pb::Tool| {
-        state.tools.insert(NameId(key.u32()?), goal_records::tool(tool));
+        state.tools.insert(NameId(key.u32()?), goal_records::tool(&tool)?);
         Ok(())
     })?;
     each(tree, Kind::Alert, |mut key, alert: pb::Alert| {

@@ -9,6 +9,7 @@ use crate::domain::flag::FlagState;
 use crate::domain::history::{Block, History, Newest};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{LabelsId, NameId};
+use crate::domain::retries::RetryCounts;
 use crate::domain::state::{KeyUse, TaskState};
 use crate::domain::time::UnixMillis;
 use crate::journal::codec::CodecError;
@@ -156,6 +157,8 @@ pub(super) fn cell_of(cell: &Cell) -> pb::Cell {
         lessons: cell.lessons,
         newest: newest_of(&cell.history),
         blocks: blocks_of(&cell.history),
+        retry_successes: cell.retries.successes,
+        retry_failures: cell.retries.failures,
     }
 }
 
@@ -225,6 +228,7 @@ pub(super) fn cell(stored: &pb::Cell) -> Result<Cell, CodecError> {
         costed: stored.costed,
         cost_nano: stored.cost_nano.iter().fold(0, |n, b| n << 8 | u128::from(*b)),
         usage,
+        retries: RetryCounts { successes: stored.retry_successes, failures: stored.retry_failures },
         latency: LatencyHistogram { buckets },
         version: 1,
     })

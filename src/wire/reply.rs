@@ -226,6 +226,7 @@ fn exclusion(exclusion: Exclusion) -> pb::ExclusionReason {
         Exclusion::QualityFloor => pb::ExclusionReason::QualityFloor,
         Exclusion::LatencyCeiling => pb::ExclusionReason::LatencyCeiling,
         Exclusion::TierCeiling => pb::ExclusionReason::TierCeiling,
+        Exclusion::RetryDoesNotPay => pb::ExclusionReason::RetryDoesNotPay,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Gates without a daemon: steps that are no model call.
 
 use super::*;
+use crate::domain::names::NameKind;
+use crate::engine::{AmendAddress, Amendment};
 
 #[test]
 fn an_output_is_not_bought_twice_and_evidence_may_be_demanded() {
@@ -79,4 +81,114 @@ fn a_retry_that_no_longer_pays_is_stopped_and_told_why() {
     );
     let dear = GateRequest { workflow: String::new(), ..tool("g0", "search", Some("0.03")) };
     assert!(gate(&mut engine, &dear, NOW).verdict.proceeds(), "3 % of the $9.94 its budget leaves is worth $0.03");
+}
+
+#[test]
+fn the_largest_cost_of_a_tool_is_that_of_the_truth_as_it_is_known_now() {
+    let mut engine = with(vec![]);
+    let held = |engine: &mut Engine| gate(engine, &tool("next", "search", None), NOW).hold;
+    let first = gate(&mut engine, &tool("g", "search", None), NOW);
+    let call = tell(&mut engine, &costing(of_gate(&first), "0.06", Verdict::Success), NOW);
+    assert_eq!(held(&mut engine), usd("0.06"));
+    let correct = |engine: &mut Engine, cost: &str| {
+        let address = AmendAddress::Call(call);
+        let amendment = Amendment { address, success: None, cost: Some(usd(cost)), ..blank() };
+        let amended = engine.amend(&NoStore, &amendment, NOW).unwrap();
+        fold(engine, &amended.events);
+    };
+    correct(&mut engine, "0.01");
+    assert_eq!(held(&mut engine), usd("0.01"), "the invoice said less");
+    correct(&mut engine, "0.20");
+    assert_eq!(held(&mut engine), usd("0.20"));
+}
+
+fn blank() -> Amendment {
+    Amendment {
+        address: AmendAddress::Call(CallNo(0)),
+        success: None,
+        quality: None,
+        failure_reason: None,
+        cost: None,
+        by: "ops".to_owned(),
+        reason: "the invoice".to_owned(),
+        key: None,
+    }
+}
+
+#[test]
+fn the_last_calls_of_a_tool_are_the_last_in_decision_order_whatever_is_told_first() {
+    let cent = |n: u64| NanoUsd(n * 10_000_000);
+    for reversed in [false, true] {
+        let mut engine = with(vec![]);
+        // Call n happened in second n and cost 300 − n cents, so that the largest of the last 200 is the first of them.
+        let mut calls: Vec<u64> = (0..250).collect();
+        if reversed {
+            calls.reverse();
+        }
+        let late = NOW.plus_ms(DAY_MS);
+        for n in calls {
+            let elsewhere = OutcomeOf::Elsewhere { task: String::new(), model: String::new() };
+            let mut outcome = report(elsewhere, Some(Verdict::Success));
+            (outcome.tool, outcome.usage) = ("search_api".to_owned(), None);
+            // Of one call nobody knows the cost: it is one of the last 200 all the same.
+            outcome.cost = Some(cent(300 - n)).filter(|_| n != 200);
+            outcome.occurred_at = Some(NOW.plus_ms(n as i64 * 1_000));
+            tell(&mut engine, &outcome, late);
+        }
+        let held = gate(&mut engine, &tool("g", "search", None), late).hold;
+        assert_eq!(held, cent(250), "told last first: {reversed}");
+    }
+}
+
+/// Thirty goals in which gpt-4o is asked twice, and fails twice.
+fn where_gpt_4o_never_mends_its_failures() -> Engine {
+    let mut engine = with(vec![budget("b", Scope::Goal, Period::PerGoal, "10", OnExceed::Block)]);
+    let sold = WorkflowRules { idle_timeout_ms: None, price: Some(usd("0.50")) };
+    let rules = GoalRules { workflows: [("w".into(), sold)].into(), ..GoalRules::default() };
+    engine.use_budgets(engine.budgets().clone(), Arc::new(rules));
+    for n in 0..30 {
+        for _ in 0..2 {
+            let answer = decide(&mut engine, &ask(&format!("g{n}"), 6_000), NOW);
+            assert!(answer.decided.verdict.proceeds(), "{}", answer.decided.reason);
+            tell(&mut engine, &costing(of(&answer), "0.03", Verdict::Failure(FailureReason::ValidationFailed)), NOW);
+        }
+    }
+    engine
+}
+
+const STOP: &str = "stop: retries of openai/gpt-4o succeed 3 % of the time (0 of 30); at $0.03 each another does not pay for \
+                    the $0.47 a success is still worth";
+
+#[test]
+fn a_retry_with_a_model_that_no_longer_pays_is_stopped_and_another_model_is_not() {
+    let mut engine = where_gpt_4o_never_mends_its_failures();
+    let request = PolicyRequest { workflow: "w".to_owned(), ..ask("last", 6_000) };
+    let first = decide(&mut engine, &request, NOW);
+    assert!(first.decided.verdict.proceeds(), "a first attempt is no retry");
+    tell(&mut engine, &costing(of(&first), "0.03", Verdict::Failure(FailureReason::ValidationFailed)), NOW);
+    let stopped = decide(&mut engine, &request, NOW);
+    let decided = &stopped.decided;
+    assert_eq!((decided.verdict, &decided.exhausted, decided.reason.as_str()), (PolicyVerdict::Block, &None, STOP));
+    assert_eq!(decided.exclusions.iter().filter(|e| e.1 == Exclusion::RetryDoesNotPay).count(), 1);
+    let mut any = request;
+    any.asked.allowed_models.push("openai/gpt-4o-mini".to_owned());
+    let other = decide(&mut engine, &any, NOW);
+    let served = engine.state.names.text(NameKind::Candidate, other.decided.place.candidate);
+    assert_eq!((other.decided.verdict, served), (PolicyVerdict::Allow, "openai/gpt-4o-mini"));
+    let with_room = decide(&mut engine, &ask("g0", 6_000), NOW);
+    assert!(with_room.decided.verdict.proceeds(), "3 % of the $9.94 its budget leaves is worth $0.03");
+}
+
+#[test]
+fn a_gate_before_a_step_of_a_model_learns_from_the_model_that_served_it_last() {
+    let mut engine = where_gpt_4o_never_mends_its_failures();
+    let mut request = PolicyRequest { workflow: "w".to_owned(), ..ask("last", 6_000) };
+    request.step = "classify".to_owned();
+    let first = decide(&mut engine, &request, NOW);
+    tell(&mut engine, &costing(of(&first), "0.03", Verdict::Failure(FailureReason::ValidationFailed)), NOW);
+    let step = GateRequest { workflow: "w".to_owned(), tool: String::new(), ..tool("last", "classify", Some("0.03")) };
+    let stopped = gate(&mut engine, &step, NOW);
+    assert_eq!((stopped.verdict, stopped.reason.as_str()), (PolicyVerdict::Block, STOP));
+    let unsaid = GateRequest { estimated_cost: None, ..step };
+    assert_eq!(gate(&mut engine, &unsaid, NOW).reason, STOP, "what its calls cost on average");
 }
