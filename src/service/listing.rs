@@ -6,8 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::goal_reply::{GoalReply, GoalsReply, SampleReply};
 use super::goals::goal_reply;
 use super::{Service, ServiceError};
-use crate::domain::goal::Goal;
-use crate::domain::names::{Labels, NameKind};
+use crate::domain::goal::{Goal, GoalState};
+use crate::domain::names::{Labels, NameId, NameKind};
 use crate::domain::request_goal::{GoalFilters, GoalStateFilter, ListGoals, SampleGoals};
 use crate::domain::time::UnixMillis;
 use crate::engine::{Engine, EngineError, hydrate};
@@ -24,8 +24,9 @@ impl Service {
         let mut after = read_token(&request.page.token)?;
         let (mut goals, mut looked_at) = (Vec::new(), 0);
         let mut more = true;
+        let kinds = self.kinds(&request.filters, true);
         while more && goals.len() < request.page.size as usize && looked_at < LOOKED_AT_MAX {
-            let some = self.goals_after(after.as_ref())?;
+            let some = self.goals_after(kinds.as_deref(), after.as_ref())?;
             more = !some.is_empty();
             let mut engine = self.engine.lock();
             for place in some {
@@ -50,8 +51,9 @@ impl Service {
         let from = request.lookback_ms.map(|ms| self.clock.now().plus_ms(-ms));
         let mut drawn: Vec<([u8; 32], GoalReply)> = Vec::new();
         let (mut population, mut after) = (0, None);
+        let kinds = self.kinds(&request.filters, false);
         loop {
-            let some = self.goals_after(after.as_ref())?;
+            let some = self.goals_after(kinds.as_deref(), after.as_ref())?;
             let Some(last) = some.last() else { break };
             after = Some(last.clone());
             let mut engine = self.engine.lock();
@@ -72,14 +74,40 @@ impl Service {
         Ok(SampleReply { goals: drawn.into_iter().map(|(_, goal)| goal).collect(), population })
     }
 
-    /// The next goals in the order of their beginning, newest first.
-    fn goals_after(&self, after: Option<&(UnixMillis, String)>) -> Result<Vec<(UnixMillis, String)>, ServiceError> {
+    /// The kinds of goals that may fit the filters; `None`: all kinds. Where open ones are not wanted, none of them is of it.
+    fn kinds(&self, filters: &GoalFilters, open_too: bool) -> Option<Vec<(NameId, Option<GoalState>)>> {
+        if filters.state.is_none() && filters.workflow.is_none() && open_too {
+            return None;
+        }
+        let ended = GoalState::ALL.iter().copied().map(Some);
+        let states: Vec<Option<GoalState>> = match filters.state {
+            Some(GoalStateFilter::Open) => vec![None],
+            Some(GoalStateFilter::Ended(state)) => vec![Some(state)],
+            None => ended.chain(open_too.then_some(None)).collect(),
+        };
+        let engine = self.engine.lock();
+        let names = &engine.state.names;
+        let all = [NameId::NONE, NameId::OTHER].into_iter().chain(names.all(NameKind::Workflow).map(|(id, _)| id));
+        let wanted = |id: &NameId| filters.workflow.as_ref().is_none_or(|w| w == names.text(NameKind::Workflow, *id));
+        let kinds = all.filter(wanted).flat_map(|workflow| states.iter().map(move |state| (workflow, *state)));
+        Some(kinds.collect())
+    }
+
+    /// The next goals of these kinds in the order of their beginning, newest first.
+    fn goals_after(
+        &self,
+        kinds: Option<&[(NameId, Option<GoalState>)]>,
+        after: Option<&(UnixMillis, String)>,
+    ) -> Result<Vec<(UnixMillis, String)>, ServiceError> {
         if after.is_none() {
             self.checkpoint()?;
         }
         self.shelf.health()?;
         let store = self.shelf.store().ok_or_else(|| ServiceError::unavailable("goals cannot be listed now"))?;
-        Ok(store.goals_after(after)?)
+        Ok(match kinds {
+            None => store.goals_after(after)?,
+            Some(kinds) => store.goals_of_kinds(kinds.iter().copied(), after)?,
+        })
     }
 
     fn goal_if(&self, engine: &mut Engine, id: &str, filters: &GoalFilters) -> Option<GoalReply> {

@@ -35,6 +35,8 @@ pub struct Checkpoint {
     writes: Writes,
     pages: BTreeMap<u64, Vec<pb::Call>>,
     parts: Vec<(Vec<u8>, Part)>,
+    /// Goals by name, each with the keys of its marks.
+    marks: Vec<(Arc<str>, [Vec<u8>; 2])>,
     minutes_dropped: Vec<UnixMillis>,
     written: Written,
     cold: Committed,
@@ -76,6 +78,7 @@ impl SledStore {
             writes: Writes::new(),
             pages: BTreeMap::new(),
             parts: Vec::new(),
+            marks: Vec::new(),
             minutes_dropped,
             written: self.written().clone(),
             cold: Committed::default(),
@@ -181,7 +184,14 @@ impl SledStore {
     }
 
     fn write(&self, checkpoint: Checkpoint) -> Result<Committed, StoreError> {
-        let Checkpoint { mut meta, mut writes, pages, parts, minutes_dropped, mut written, cold } = checkpoint;
+        let Checkpoint { mut meta, mut writes, pages, parts, marks, minutes_dropped, mut written, cold } = checkpoint;
+        for (id, marks) in marks {
+            // Those of how it stood before: it may have ended since, come back, or only now have begun.
+            if let Some(old) = self.get(&keys::goal(&id))? {
+                writes.extend(goal_records::marks_of(&id, &old)?.map(|mark| (mark, None)));
+            }
+            writes.extend(marks.map(|mark| (mark.clone(), Some(keys::seal(&mark, &pb::CallPage::default())))));
+        }
         for (key, part) in parts {
             let sealed = keys::seal(&key, &part.stored());
             if self.db.get(&key)?.as_deref() != Some(&sealed[..]) {
@@ -277,7 +287,8 @@ impl Checkpoint {
                 self.parts.push((keys::goal_part(&id, number as u32), Part::of(goal, number)));
             }
             self.put(keys::goal(&id), &goal_records::goal_of(&id, goal, parts));
-            self.put(keys::goal_at(goal.opened_at, &id), &pb::CallPage::default());
+            let ended = goal.closing.map(|closing| closing.state);
+            self.marks.push((id.clone(), keys::goal_marks(goal.workflow, ended, goal.opened_at, &id)));
             let (workflow, entry) = (goal.workflow, (goal.last_at, id));
             let is_open = state.open_goals.get(&workflow).is_some_and(|open| open.contains(&entry));
             let (last_at, id) = entry;

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::keys;
 use crate::domain::budget::{Account, Booked};
 use crate::domain::call::{CallNo, Order};
 use crate::domain::event::AlertRaised;
@@ -141,6 +142,12 @@ pub(super) fn goal(id: &str, stored: pb::Goal, parts: Vec<pb::GoalPart>) -> Resu
         teaches: stored.teaches,
         coarse: stored.coarse,
     })
+}
+
+/// Keys of the marks of a goal of that name as stored.
+pub(super) fn marks_of(id: &str, stored: &pb::Goal) -> Result<[Vec<u8>; 2], CodecError> {
+    let ended = stored.closed_after_ms.map(|_| goal_facts::goal_state(stored.closed_as)).transpose()?;
+    Ok(keys::goal_marks(NameId(stored.workflow), ended, UnixMillis(stored.opened_at_ms), id))
 }
 
 const VERDICTS: [ThreadVerdict; 4] =

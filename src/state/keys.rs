@@ -5,6 +5,7 @@ use prost::Message;
 
 use super::error::StoreError;
 use crate::domain::budget::AccountKey;
+use crate::domain::goal::GoalState;
 use crate::domain::goal_tally::GoalKey;
 use crate::domain::names::{LabelsId, NameId};
 use crate::domain::rollup::RollupKey;
@@ -41,6 +42,7 @@ pub(super) enum Kind {
     GoalPart = b'G',
     OpenGoal = b'w',
     GoalAt = b'b',
+    GoalBy = b'B',
     Account = b'a',
     RunningAccount = b'r',
     Tool = b't',
@@ -72,9 +74,28 @@ pub(super) fn goal_at(opened_at: UnixMillis, id: &str) -> Vec<u8> {
     Kind::GoalAt.key(&[&(!((opened_at.0 as u64) ^ (1 << 63))).to_be_bytes(), id.as_bytes()])
 }
 
+/// What the marks of the goals of a workflow begin with that stand one way; `None`: they are open.
+pub(super) fn goals_of(workflow: NameId, state: Option<GoalState>) -> Vec<u8> {
+    Kind::GoalBy.key(&[&workflow.0.to_be_bytes(), &[state.map_or(0, |state| state as u8)]])
+}
+
+/// Key of the mark that tells a goal by workflow and by how it stands, then as [`goal_at`].
+pub(super) fn goal_by(workflow: NameId, state: Option<GoalState>, opened_at: UnixMillis, id: &str) -> Vec<u8> {
+    [&goals_of(workflow, state)[..], &goal_at(opened_at, id)[PREFIX..]].concat()
+}
+
+/// Keys of both marks by which a goal is found.
+pub(super) fn goal_marks(workflow: NameId, state: Option<GoalState>, opened_at: UnixMillis, id: &str) -> [Vec<u8>; 2] {
+    [goal_at(opened_at, id), goal_by(workflow, state, opened_at, id)]
+}
+
 /// The inverse of [`goal_at`].
 pub(super) fn read_goal_at(key: &[u8]) -> Result<(UnixMillis, String), StoreError> {
-    let rest = key.get(PREFIX..).unwrap_or_default();
+    began(key.get(PREFIX..).unwrap_or_default())
+}
+
+/// The end of a key that tells when a goal began.
+pub(super) fn began(rest: &[u8]) -> Result<(UnixMillis, String), StoreError> {
     let (at, id) = rest.split_first_chunk::<8>().ok_or_else(|| StoreError::broken("a key is too short"))?;
     let at = UnixMillis(((!u64::from_be_bytes(*at)) ^ (1 << 63)) as i64);
     let id = String::from_utf8(id.to_vec()).map_err(|_| StoreError::broken("a goal's name is no text"))?;
@@ -264,7 +285,6 @@ pub(super) fn share(key: &[u8], value: &[u8]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::goal::GoalState;
     use crate::journal::pb;
 
     #[test]

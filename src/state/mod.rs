@@ -22,6 +22,7 @@ mod catch_up;
 mod checkpoint;
 mod digest;
 mod error;
+mod goal_index;
 mod goal_records;
 mod goal_sums;
 mod keys;

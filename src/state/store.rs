@@ -121,7 +121,7 @@ impl SledStore {
 }
 
 /// Goals told at a time.
-const GOALS_AT_ONCE: usize = 500;
+pub(super) const GOALS_AT_ONCE: usize = 500;
 
 impl SledStore {
     /// The next goals in the order of their beginning, newest first, behind the one given; none where those were all.

@@ -2,6 +2,7 @@
 
 mod broken;
 mod crowded;
+mod index;
 mod many;
 mod script;
 mod script_goals;
