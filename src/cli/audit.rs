@@ -29,6 +29,7 @@ const SHEET: &[Column] = &[
     Column::program(GOAL_ID),
     Column::program("workflow"),
     Column::program("self_reported"),
+    Column::program("graded_before"),
     Column::program("cost_usd"),
     Column::program(GRADED),
     Column::program(NOTE),
@@ -68,7 +69,8 @@ pub(super) fn sample(
         listing.push(vec![
             sheet::guarded(&goal.goal_id).into(),
             sheet::guarded(goal.workflow()).into(),
-            words::of_state(goal.state()).into(),
+            words::of_state(reported(goal)).into(),
+            graded(goal).map_or_else(String::new, words::of_state).into(),
             goal.total_cost_usd.into(),
             "".into(),
             "".into(),
@@ -76,6 +78,19 @@ pub(super) fn sample(
     }
     // A sheet is for filling in, so the form for people is the one a spreadsheet opens.
     listing.print(if format == Format::Json { Format::Json } else { Format::Csv }, out)
+}
+
+/// How a goal ended as its callers said.
+fn reported(goal: &pb::Goal) -> pb::GoalState {
+    match goal.reported_state() {
+        pb::GoalState::Unspecified => goal.state(),
+        said => said,
+    }
+}
+
+/// How an auditor found it ended before.
+fn graded(goal: &pb::Goal) -> Option<pb::GoalState> {
+    Some(goal.graded_state()).filter(|state| *state != pb::GoalState::Unspecified)
 }
 
 /// Amends every graded goal of a filled sheet and prints what became of each row. Nothing is sent when the sheet has a

@@ -20,7 +20,10 @@ fn goal(id: &str, state: GoalState) -> pb::Goal {
 }
 
 fn world() -> World {
-    let goals = vec![goal("t-1", GoalState::Accepted), goal("=2", GoalState::TimedOut), goal("t-3", GoalState::Open)];
+    // An auditor overruled the caller on the first; the second is of a daemon that does not tell the two apart.
+    let (accepted, rejected) = (GoalState::Accepted.into(), GoalState::Rejected.into());
+    let first = pb::Goal { reported_state: accepted, graded_state: rejected, ..goal("t-1", GoalState::Rejected) };
+    let goals = vec![first, goal("=2", GoalState::TimedOut), goal("t-3", GoalState::Open)];
     World { goals, ..World::default() }
 }
 
@@ -57,7 +60,7 @@ fn a_sample_is_graded_and_taken_once() {
     let sheet = sampled(&fake, Format::Table);
     assert_eq!(
         sheet,
-        "goal_id,workflow,self_reported,cost_usd,graded,note\nt-1,w,accepted,0.47,,\n'=2,w,timed_out,0.47,,\n"
+        "goal_id,workflow,self_reported,graded_before,cost_usd,graded,note\nt-1,w,accepted,rejected,0.47,,\n'=2,w,timed_out,,0.47,,\n"
     );
     assert_eq!(fake.asked(), ["n 200 seed 7 hours Some(0.5)"]);
     assert_eq!(sampled(&fake, Format::Csv), sheet);
@@ -66,7 +69,7 @@ fn a_sample_is_graded_and_taken_once() {
     assert_eq!(sheets.import(&fake, &sheet, false), (vec![], Ok(())), "nobody graded anything");
 
     let filled =
-        sheet.replace("accepted,0.47,,", "accepted,0.47,rejected,wrong order").replace("0.47,,", "0.47,Accepted,");
+        sheet.replace("rejected,0.47,,", "rejected,0.47,rejected,wrong order").replace("0.47,,", "0.47,Accepted,");
     let (rows, ended) = sheets.import(&fake, &filled, true);
     assert_eq!((rows, ended), (vec!["2 t-1 would_amend ".to_owned(), "3 =2 would_amend ".to_owned()], Ok(())));
     assert!(fake.world.lock().unwrap().amendments.is_empty(), "a dry run sends nothing");

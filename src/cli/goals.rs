@@ -36,6 +36,8 @@ const COLUMNS: &[Column] = &[
     Column::number("cost_usd", "COST"),
     Column::program("cost_nano_usd"),
     Column::program("score"),
+    Column::program("reported_state"),
+    Column::program("graded_state"),
     Column::program("parent_goal_id"),
     Column::program("labels"),
 ];
@@ -85,6 +87,10 @@ pub(super) fn filters(state: Option<GoalState>, kind: &KindArgs) -> Option<pb::G
     })
 }
 
+fn state_or_none(state: GoalState) -> Cell {
+    (state != GoalState::Unspecified).then(|| words::of_state(state)).into()
+}
+
 fn row(goal: &pb::Goal) -> Vec<Cell> {
     let sums = goal.whole.unwrap_or_default();
     let at = |time: &Option<prost_types::Timestamp>| Cell::shown(rfc3339(time.as_ref()), instant(time.as_ref()));
@@ -103,6 +109,8 @@ fn row(goal: &pb::Goal) -> Vec<Cell> {
         Cell::shown(goal.total_cost_usd, usd_exact(goal.total_cost_nano_usd)),
         goal.total_cost_nano_usd.into(),
         goal.score.into(),
+        state_or_none(goal.reported_state()),
+        state_or_none(goal.graded_state()),
         goal.parent_goal_id.as_deref().into(),
         labels.into(),
     ]
@@ -151,7 +159,7 @@ mod tests {
         let all = all.as_array().unwrap();
         assert_eq!((all.len(), &all[4]["goal_id"], &all[0]["whole"]["calls"]), (5, &"t-4".into(), &2_000.into()));
         let csv = printed(&fake, 1, Format::Csv);
-        let row = "t-0,accepted,support-ticket,2026-11-22T12:00:00Z,,,2000,1,1,0,0.47,470000000,,,team=a;x=b";
+        let row = "t-0,accepted,support-ticket,2026-11-22T12:00:00Z,,,2000,1,1,0,0.47,470000000,,,,,team=a;x=b";
         assert_eq!(csv.lines().collect::<Vec<_>>()[1..], [row]);
     }
 

@@ -46,7 +46,7 @@ const MARGIN_COLUMNS: &[Column] = &[
 
 /// Adds the section; nothing where no goal was closed.
 pub(super) fn add(text: &mut String, goals: &pb::GoalInsights) {
-    let Some(total) = goals.total.as_ref().filter(|total| total.closed > 0) else { return };
+    let Some(total) = goals.total.as_ref().filter(|total| total.closed + total.sub_goals > 0) else { return };
     *text += &format!("\nGoals: {} closed, {} of them accepted", count(total.closed), count(total.accepted));
     if goals.sub_goals > 0 {
         *text += &format!("; {} below them", many(goals.sub_goals, "goal"));
@@ -83,8 +83,8 @@ fn workflows(goals: &pb::GoalInsights, total: &pb::GoalFigures) -> Option<Listin
         let changed = row.changes.and_then(|c| c.cost_per_accepted_goal);
         let cells = [
             name,
-            count(row.closed),
-            count(row.accepted),
+            and_below(row.closed, row.sub_goals),
+            and_below(row.accepted, row.accepted_sub_goals),
             usd_or_unknown(row.cost_per_accepted_goal),
             between,
             changed.map_or_else(|| UNKNOWN.to_owned(), change),
@@ -94,6 +94,11 @@ fn workflows(goals: &pb::GoalInsights, total: &pb::GoalFigures) -> Option<Listin
         listing.push(cells.map(Cell::from).into());
     }
     Some(listing)
+}
+
+/// Goals, and those of the same workflow that stand below goals of others: "12 +3".
+fn and_below(goals: u64, below: u64) -> String {
+    if below == 0 { count(goals) } else { format!("{} +{}", count(goals), count(below)) }
 }
 
 fn states(total: &pb::GoalFigures) -> Option<Listing> {

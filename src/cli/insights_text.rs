@@ -95,8 +95,10 @@ fn headline(text: &mut String, answer: &pb::GetInsightsResponse) {
             if compared { changed.map_or_else(String::new, |c| format!("   ({})", change(c))) } else { String::new() };
         *text += &format!("  {name:<24} {value}{against}\n");
     };
-    if let Some(goals) = answer.goals.as_ref().and_then(|goals| goals.total.as_ref()).filter(|all| all.closed > 0) {
-        let why = if goals.accepted == 0 { "  (none accepted yet)" } else { "" };
+    if let Some(goals) =
+        answer.goals.as_ref().and_then(|goals| goals.total.as_ref()).filter(|all| all.closed + all.sub_goals > 0)
+    {
+        let why = if goals.accepted + goals.accepted_sub_goals == 0 { "  (none accepted yet)" } else { "" };
         let between = usd_between(goals.cost_per_accepted_goal_interval);
         let one = format!("{}{between}{why}", usd_or_unknown(goals.cost_per_accepted_goal));
         line("cost of an accepted goal", one, goals.changes.and_then(|c| c.cost_per_accepted_goal));

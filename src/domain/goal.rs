@@ -224,6 +224,8 @@ pub struct Goal {
     pub calls: u32,
     /// Some of its calls are rewarded by its end.
     pub teaches: bool,
+    /// A goal above it is of the same workflow.
+    pub within_kin: bool,
     /// Summed without its workflow and labels, because the hour of its closing had too many combinations of them already.
     pub coarse: bool,
 }

@@ -8,13 +8,11 @@ use std::sync::Arc;
 
 use super::budget::{Account, Measure, Scope};
 use super::goal::{Goal, GoalState, NoteKind, ThreadVerdict};
+use super::grading::{self, Ends};
 use super::names::{LabelsId, NameId};
 use super::series::{Additive, Series};
 use super::sketch::Sketch;
 use super::time::UnixMillis;
-
-/// What the remarks of a grader begin with who was given goals at random.
-pub const AUDITOR: &str = "audit:";
 
 /// Parts of a limit in which its use is counted: hundredths of a per cent.
 pub const FULL_USE: u64 = 10_000;
@@ -35,7 +33,7 @@ pub type GoalSeries = Series<GoalKey, GoalTally>;
 
 macro_rules! goal_tally {
     ($($(#[$meta:meta])* $field:ident: $kind:ty,)*) => {
-        /// Sums over closed goals. Every field is additive; the default is nothing. All but `sub_goals` is over goals that
+        /// Sums over closed goals. Every field is additive; the default is nothing. All but the sub-goals is over goals that
         /// stand below no other, each with all that was spent below it: what a child cost is never counted twice.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct GoalTally {
@@ -74,6 +72,8 @@ goal_tally! {
     goals: i64,
     /// Goals that stand below another one; they are in no other sum.
     sub_goals: i64,
+    /// Of them those that stand below no goal of their own workflow: what their workflow spent is spent for them too.
+    sub_goals_among_others: i64,
     /// Known cost in nano-USD.
     cost: i128,
     /// Σ cost² in nano-USD².
@@ -141,7 +141,12 @@ impl GoalTally {
             if goal.coarse { (NameId::OTHER, LabelsId::OTHER) } else { (goal.workflow, goal.labels) };
         let key = GoalKey { workflow, labels, state: closing.state };
         if !goal.ancestors.is_empty() {
-            return Some((closing.at, key, Self { sub_goals: 1, ..Self::default() }));
+            let among_others = i64::from(!goal.within_kin);
+            return Some((
+                closing.at,
+                key,
+                Self { sub_goals: 1, sub_goals_among_others: among_others, ..Self::default() },
+            ));
         }
         let (whole, cost) = (&goal.whole, goal.whole.cost.max(0));
         let (steps, wall_ms) = (steps(goal), wall_ms(goal, closing.at));
@@ -169,7 +174,9 @@ impl GoalTally {
             wall_ms_sketch: Sketch::of(wall_ms.unsigned_abs()),
             ..Self::default()
         };
-        tally.graded_by(goal, closing.state);
+        if let Some(ends) = grading::ends(goal) {
+            tally.graded_by(ends);
+        }
         for account in goal.accounts.iter().filter(|a| a.opened.limit > 0) {
             let of_budget = tally.budgets.entry(Arc::from(account.opened.budget.as_str())).or_default();
             of_budget.add(&Sketch::of(use_of(account, goal)));
@@ -177,22 +184,10 @@ impl GoalTally {
         Some((closing.at, key, tally))
     }
 
-    fn graded_by(&mut self, goal: &Goal, state: GoalState) {
-        let ends = || {
-            goal.notes.iter().filter_map(|note| match note.what {
-                NoteKind::Closed(state) => Some((state, false)),
-                NoteKind::Amended(state) => Some((state, note.by.starts_with(AUDITOR))),
-                NoteKind::Reopened | NoteKind::Granted(_) => None,
-            })
-        };
-        // A goal that came back is told of anew: only what was said since counts.
-        let after = goal.notes.iter().rposition(|n| n.what == NoteKind::Reopened).map_or(0, |i| {
-            goal.notes[..i].iter().filter(|n| matches!(n.what, NoteKind::Closed(_) | NoteKind::Amended(_))).count()
-        });
-        let claim = ends().skip(after).take_while(|(_, audited)| !audited).last().map_or(state, |(state, _)| state);
-        let claimed = claim == GoalState::Accepted;
+    fn graded_by(&mut self, ends: Ends) {
+        let claimed = ends.claimed == GoalState::Accepted;
         self.claimed = i64::from(claimed);
-        if let Some((found, _)) = ends().skip(after).filter(|(_, audited)| *audited).last() {
+        if let Some(found) = ends.found {
             let accepted = found == GoalState::Accepted;
             self.graded = 1;
             self.graded_accepted = i64::from(accepted);

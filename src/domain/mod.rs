@@ -15,6 +15,7 @@ pub mod filter;
 pub mod flag;
 pub mod goal;
 pub mod goal_tally;
+pub mod grading;
 pub mod history;
 pub mod interval;
 pub mod money;

@@ -144,11 +144,22 @@ fn work_on(state: &mut State, id: &Arc<str>, workflow: NameId, labels: LabelsId,
             goal.labels = labels;
         }
     });
+    tell_kin(state, id);
     if let Some((workflow, last_at)) = old {
         forget_open(state, id, workflow, last_at);
     }
     if state.goals.get(id).is_some_and(|g| g.closing.is_none()) {
         keep_open(state, id);
+    }
+}
+
+/// Says anew whether a goal above is of the same workflow: workflows may be told late.
+fn tell_kin(state: &mut State, id: &Arc<str>) {
+    let Some(goal) = state.goals.get(id).filter(|goal| !goal.ancestors.is_empty()) else { return };
+    let same = |above: &Arc<str>| state.goals.get(above).is_some_and(|above| above.workflow == goal.workflow);
+    let within_kin = goal.workflow != NameId::NONE && goal.ancestors.iter().any(same);
+    if within_kin != goal.within_kin {
+        state.change_goal(id, |goal| goal.within_kin = within_kin);
     }
 }
 

@@ -1,10 +1,11 @@
 //! The figures of goals, each as a function of the sums of closed goals and of the calls of the window (spec §5,
 //! definitions 16). It gathers nothing.
 
-use super::goal_sums::{ByState, ClosedGoals, Ended, together};
+use super::goal_sums::{ByState, ClosedGoals, Ended, Unit, together};
 use super::headline;
 use super::report::Interval;
 use super::report_goals::{GoalChanges, GoalFigures, GoalInsights, Margin, PerAccepted, Shape, StateRow};
+use super::selector::Selector;
 use super::sums::{Sums, count, money, ratio};
 use crate::domain::goal::GoalState;
 use crate::domain::interval::{self, CostSuccessSums};
@@ -17,7 +18,7 @@ use crate::engine::Engine;
 const SCORE_ONE: f64 = 1e6;
 
 /// Figures of all goals and of each workflow.
-pub(super) fn goals(engine: &Engine, sums: &Sums, closed: &ClosedGoals) -> GoalInsights {
+pub(super) fn goals(engine: &Engine, selector: &Selector, sums: &Sums, closed: &ClosedGoals) -> GoalInsights {
     let spend = sums.by_workflow();
     let nothing = (ByState::new(), Tally::default());
     let mut workflows: Vec<NameId> = closed.by_workflow.keys().chain(spend.keys()).copied().collect();
@@ -27,29 +28,39 @@ pub(super) fn goals(engine: &Engine, sums: &Sums, closed: &ClosedGoals) -> GoalI
         let name = engine.state.names.text(NameKind::Workflow, workflow);
         let price = engine.goal_rules().workflows.get(name).and_then(|rules| rules.price);
         let ended = closed.by_workflow.get(&workflow).unwrap_or(&nothing.0);
-        figures(name, ended, spend.get(&workflow).unwrap_or(&nothing.1), price)
+        figures(name, ended, spend.get(&workflow).unwrap_or(&nothing.1), price, Unit::GoalOfWorkflow)
     };
     let mut by_workflow: Vec<GoalFigures> = workflows.into_iter().map(row).collect();
-    by_workflow.retain(|row| row.closed > 0 || row.spend.0 > 0);
+    by_workflow.retain(|row| row.closed + row.sub_goals > 0 || row.spend.0 > 0);
     by_workflow.sort_by(|a, b| b.spend.cmp(&a.spend).then_with(|| a.workflow.cmp(&b.workflow)));
     let total = closed.total();
     let sub_goals = total.values().map(|ended| ended.sums.sub_goals).sum();
-    GoalInsights { total: figures("", &total, &sums.total, None), by_workflow, sub_goals: count(sub_goals) }
+    let unit = if selector.is_of_workflow() { Unit::GoalOfWorkflow } else { Unit::Goal };
+    GoalInsights { total: figures("", &total, &sums.total, None, unit), by_workflow, sub_goals: count(sub_goals) }
 }
 
 /// The figures of goals by how they ended, and of the calls of the window beside them.
-pub(super) fn figures(workflow: &str, by_state: &ByState, calls: &Tally, price: Option<NanoUsd>) -> GoalFigures {
+pub(super) fn figures(
+    workflow: &str,
+    by_state: &ByState,
+    calls: &Tally,
+    price: Option<NanoUsd>,
+    unit: Unit,
+) -> GoalFigures {
     let not_accepted = by_state.iter().filter(|(state, _)| **state != GoalState::Accepted);
     let failed = together(not_accepted.map(|(_, ended)| ended));
     let none = Ended::default();
     let accepted = by_state.get(&GoalState::Accepted).unwrap_or(&none);
     let all = together([accepted, &failed]);
-    let each = cost_per_accepted(calls, accepted);
+    let each = cost_per_accepted(calls, unit.count(&accepted.sums));
+    let below = |ended: &Ended| count(unit.count(&ended.sums) - ended.sums.goals);
     GoalFigures {
         workflow: workflow.to_owned(),
         spend: money(calls.cost),
         closed: count(all.sums.goals),
         accepted: count(accepted.sums.goals),
+        sub_goals: below(&all),
+        accepted_sub_goals: below(accepted),
         cost_per_accepted_goal: each,
         cost_per_accepted_goal_interval: each.and_then(|each| cost_interval(each, &all, accepted)),
         closed_cost: money(all.sums.cost),
@@ -61,7 +72,7 @@ pub(super) fn figures(workflow: &str, by_state: &ByState, calls: &Tally, price: 
         pricing_coverage: ratio(all.sums.goals - all.sums.unpriced_goals, all.sums.goals),
         shape: shape(by_state, &all, accepted),
         margin: price.zip(each).and_then(|(price, each)| margin(price, each, accepted)),
-        per_accepted: per_accepted(calls, accepted.sums.goals),
+        per_accepted: per_accepted(calls, unit.count(&accepted.sums)),
         changes: None,
     }
 }
@@ -89,8 +100,7 @@ fn changes(now: &GoalFigures, before: Option<&GoalFigures>) -> GoalChanges {
 }
 
 /// All spend of the window ÷ goals accepted in it, in USD; `None` without one.
-fn cost_per_accepted(calls: &Tally, accepted: &Ended) -> Option<f64> {
-    let goals = accepted.sums.goals;
+fn cost_per_accepted(calls: &Tally, goals: i64) -> Option<f64> {
     (goals > 0).then(|| calls.cost as f64 / (goals as f64 * NANO_PER_USD as f64))
 }
 

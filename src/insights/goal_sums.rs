@@ -98,6 +98,25 @@ impl ClosedGoals {
     }
 }
 
+/// What the spend of calls is divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Goals that stand below no other: the spend of all workflows is theirs.
+    Goal,
+    /// Goals of one workflow: those below goals of others too, because the spend of the workflow is that of its calls.
+    GoalOfWorkflow,
+}
+
+impl Unit {
+    /// How many of these goals there are.
+    pub(super) fn count(self, sums: &GoalTally) -> i64 {
+        match self {
+            Self::Goal => sums.goals,
+            Self::GoalOfWorkflow => sums.goals + sums.sub_goals_among_others,
+        }
+    }
+}
+
 /// All of them, however they ended.
 pub(super) fn together<'a>(parts: impl IntoIterator<Item = &'a Ended>) -> Ended {
     let mut all = Ended::default();

@@ -81,8 +81,9 @@ pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: 
     // The calls counted are those from the rounded begin up to now, and not up to the end of the minute.
     let days = (now.0 - window.start.0).max(1) as f64 / DAY_MS as f64;
     let closed = ClosedGoals::gather(&engine.state, &selector, window);
-    let of_goals =
-        |sums: &Sums, closed: &ClosedGoals| selector.is_of_goals().then(|| goal_figures::goals(engine, sums, closed));
+    let of_goals = |sums: &Sums, closed: &ClosedGoals| {
+        selector.is_of_goals().then(|| goal_figures::goals(engine, &selector, sums, closed))
+    };
     let mut goals = of_goals(&sums, &closed);
     let closed_before = query.compare_previous.then(|| ClosedGoals::gather(&engine.state, &selector, window_before));
     let previous_goals = closed_before.as_ref().and_then(|closed| of_goals(&before, closed));

@@ -8,7 +8,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::time::UnixMillis;
 
 /// Goals of a window: all together, and by workflow. A goal that stands below another one is part of that and of no figure of
-/// its own, but for `sub_goals`. Goals belong to the window in which they were closed, each with its whole cost.
+/// its own, but for those that count sub-goals, and what one accepted goal of its workflow took. Goals belong to the window in which they were closed, each with its whole cost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GoalInsights {
     /// All workflows together; its name is empty.
@@ -30,7 +30,12 @@ pub struct GoalFigures {
     pub closed: u64,
     /// Of them accepted.
     pub accepted: u64,
-    /// `spend` ÷ `accepted`, in USD; `None` where none was accepted.
+    /// Goals of this workflow closed in the window below goals of other workflows, which carry what they cost; 0 where all
+    /// workflows are together.
+    pub sub_goals: u64,
+    /// Of them accepted.
+    pub accepted_sub_goals: u64,
+    /// `spend` ÷ (`accepted` + `accepted_sub_goals`), in USD; `None` where none was accepted.
     pub cost_per_accepted_goal: Option<f64>,
     /// Its interval, in USD; `None` below 30 closed goals or 5 accepted ones.
     pub cost_per_accepted_goal_interval: Option<Interval>,

@@ -82,6 +82,11 @@ impl Selector {
         self.task.fit(task) == Fit::In && self.candidate.fit(candidate) == Fit::In
     }
 
+    /// Whether there is a filter on the workflow.
+    pub(super) fn is_of_workflow(&self) -> bool {
+        self.workflow.ids.is_some()
+    }
+
     /// Whether there is a filter on labels.
     pub(super) fn is_of_labels(&self) -> bool {
         self.labels.ids.is_some()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::change::{CallKind, Change, SpendCell, SpendWindow, explain_change};
 use super::efficiency::step_of;
-use super::goal_sums::ClosedGoals;
+use super::goal_sums::{ClosedGoals, Unit};
 use super::query::{Filters, Query};
 use super::report::Window;
 use super::selector::{Selector, model_of};
@@ -85,8 +85,9 @@ fn laid_out(
     let mut laid = SpendWindow { cells: cells(engine, &sums.by_key, now), ..SpendWindow::default() };
     let closed = ClosedGoals::gather(&engine.state, selector, window);
     let total = closed.total();
-    laid.traffic = count(total.values().map(|ended| ended.sums.goals).sum());
-    laid.accepted_goals = total.get(&GoalState::Accepted).map_or(0, |ended| count(ended.sums.goals));
+    let unit = if selector.is_of_workflow() { Unit::GoalOfWorkflow } else { Unit::Goal };
+    laid.traffic = count(total.values().map(|ended| unit.count(&ended.sums)).sum());
+    laid.accepted_goals = total.get(&GoalState::Accepted).map_or(0, |ended| count(unit.count(&ended.sums)));
     (laid, sums.partial || closed.partial)
 }
 

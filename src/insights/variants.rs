@@ -3,7 +3,7 @@
 
 use super::distribution::Sorted;
 use super::goal_figures::{figures, rate_interval};
-use super::goal_sums::{ClosedGoals, together};
+use super::goal_sums::{ClosedGoals, Unit, together};
 use super::headline;
 use super::query::{CompareLabels, Filters, Query};
 use super::report::{Interval, Window};
@@ -31,7 +31,8 @@ fn variant(engine: &Engine, query: &Query, label: &str, value: &str, window: Win
     let sums = Sums::gather(engine, None, &query, &selector, window, Depth::Total);
     let closed = ClosedGoals::gather(&engine.state, &selector, window);
     let by_state = closed.total();
-    let goals = figures("", &by_state, &sums.total, None);
+    let unit = if selector.is_of_workflow() { Unit::GoalOfWorkflow } else { Unit::Goal };
+    let goals = figures("", &by_state, &sums.total, None, unit);
     let calls = together(by_state.values()).calls.sorted();
     let (accepted, of) = (goals.accepted as i64, goals.closed as i64);
     let variant = Variant {

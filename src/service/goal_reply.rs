@@ -5,6 +5,7 @@ use crate::domain::budget::{Measure, OnExceed, Period, Scope};
 use crate::domain::call::{Arm, Stage};
 use crate::domain::event::PolicyVerdict;
 use crate::domain::goal::{GoalState, GoalSums, Note};
+use crate::domain::grading::Ends;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::Labels;
 use crate::domain::outcome::{QualityMicro, Verdict};
@@ -155,6 +156,8 @@ pub struct GoalReply {
     pub budgets: Vec<BudgetStanding>,
     /// What happened to it; left empty in lists.
     pub notes: Vec<Note>,
+    /// How it ended by callers and by auditors; `None` while it is open.
+    pub ends: Option<Ends>,
 }
 
 /// The answer of an act on a goal: StartGoal, CompleteGoal, AmendGoal, GrantBudget.

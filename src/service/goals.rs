@@ -8,6 +8,7 @@ use crate::domain::budget::{Charge, Site};
 use crate::domain::call::CallNo;
 use crate::domain::event::{Body, Exhausted, Gated};
 use crate::domain::goal::Goal;
+use crate::domain::grading;
 use crate::domain::names::{Labels, NameKind};
 use crate::domain::outcome::DecisionRef;
 use crate::domain::request_goal::{AmendGoal, ChangeWindows, CompleteGoal, GateRequest, GrantBudget, StartGoal};
@@ -309,6 +310,7 @@ pub(super) fn goal_reply(engine: &Engine, id: &str, goal: &Goal) -> GoalReply {
         granted: goal.granted,
         budgets: Vec::new(),
         notes: Vec::new(),
+        ends: grading::ends(goal),
     }
 }
 

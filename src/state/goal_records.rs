@@ -95,6 +95,7 @@ pub(super) fn goal_of(id: &str, goal: &Goal, parts: usize) -> pb::Goal {
         calls: goal.calls,
         teaches: goal.teaches,
         coarse: goal.coarse,
+        within_kin: goal.within_kin,
         parts: u32::try_from(parts).unwrap_or(u32::MAX),
     }
 }
@@ -141,6 +142,7 @@ pub(super) fn goal(id: &str, stored: pb::Goal, parts: Vec<pb::GoalPart>) -> Resu
         calls: stored.calls,
         teaches: stored.teaches,
         coarse: stored.coarse,
+        within_kin: stored.within_kin,
     })
 }
 

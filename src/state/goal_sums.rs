@@ -10,76 +10,47 @@ use crate::domain::sketch::{Pile, Sketch};
 use crate::journal::codec::CodecError;
 use crate::journal::{fields, pb};
 
-const COUNTS: usize = 20;
-const SUMS: usize = 3;
+/// The numbers of a sum over goals in the order in which they are stored: a new one comes last.
+macro_rules! numbers {
+    (counts: $($count:ident)*; sums: $($sum:ident)*; apart: $($apart:ident)*) => {
+        const COUNTS: usize = [$(stringify!($count)),*].len();
+        const SUMS: usize = [$(stringify!($sum)),*].len();
+
+        // Taken apart by name, so that a field added to the domain does not compile until it is stored.
+        fn numbers_of(tally: &GoalTally) -> ([i64; COUNTS], [i128; SUMS]) {
+            let GoalTally { $($count,)* $($sum,)* $($apart: _,)* } = tally;
+            ([$(*$count),*], [$(*$sum),*])
+        }
+
+        fn places_in(tally: &mut GoalTally) -> ([&mut i64; COUNTS], [&mut i128; SUMS]) {
+            let GoalTally { $($count,)* $($sum,)* $($apart: _,)* } = tally;
+            ([$($count),*], [$($sum),*])
+        }
+    };
+}
+
+numbers! {
+    counts: goals sub_goals unpriced_goals calls steps retries failures tool_calls
+        tokens latency_ms energy_mj wall_ms reopened scored score_micro claimed
+        graded graded_accepted graded_claimed graded_both sub_goals_among_others;
+    sums: cost cost_squared failed_cost;
+    apart: cost_sketch calls_sketch steps_sketch wall_ms_sketch budgets
+}
 
 /// A sum over closed goals as stored.
 pub(super) fn goals_of(tally: &GoalTally) -> pb::GoalTally {
-    // Taken apart by name, so that a field added to the domain does not compile until it is stored.
-    let GoalTally {
-        goals,
-        sub_goals,
-        cost,
-        cost_squared,
-        unpriced_goals,
-        calls,
-        steps,
-        retries,
-        failures,
-        failed_cost,
-        tool_calls,
-        tokens,
-        latency_ms,
-        energy_mj,
-        wall_ms,
-        reopened,
-        scored,
-        score_micro,
-        claimed,
-        graded,
-        graded_accepted,
-        graded_claimed,
-        graded_both,
-        cost_sketch,
-        calls_sketch,
-        steps_sketch,
-        wall_ms_sketch,
-        budgets,
-    } = tally;
-    let counts: [&i64; COUNTS] = [
-        goals,
-        sub_goals,
-        unpriced_goals,
-        calls,
-        steps,
-        retries,
-        failures,
-        tool_calls,
-        tokens,
-        latency_ms,
-        energy_mj,
-        wall_ms,
-        reopened,
-        scored,
-        score_micro,
-        claimed,
-        graded,
-        graded_accepted,
-        graded_claimed,
-        graded_both,
-    ];
-    let used = counts.iter().rposition(|n| **n != 0).map_or(0, |last| last + 1);
-    let wides: [&i128; SUMS] = [cost, cost_squared, failed_cost];
-    let filled = wides.iter().rposition(|n| **n != 0).map_or(0, |last| last + 1);
+    let (counts, sums) = numbers_of(tally);
+    let used = counts.iter().rposition(|n| *n != 0).map_or(0, |last| last + 1);
+    let filled = sums.iter().rposition(|n| *n != 0).map_or(0, |last| last + 1);
     let use_of = |(budget, of): (&Arc<str>, &Sketch)| pb::BudgetUse { budget: budget.to_string(), r#use: piles_of(of) };
     pb::GoalTally {
-        counts: counts[..used].iter().map(|n| **n).collect(),
-        sums: wides[..filled].iter().map(|n| wide_of(**n)).collect(),
-        cost: piles_of(cost_sketch),
-        calls: piles_of(calls_sketch),
-        steps: piles_of(steps_sketch),
-        wall_ms: piles_of(wall_ms_sketch),
-        budgets: budgets.iter().map(use_of).collect(),
+        counts: counts[..used].to_vec(),
+        sums: sums[..filled].iter().map(|n| wide_of(*n)).collect(),
+        cost: piles_of(&tally.cost_sketch),
+        calls: piles_of(&tally.calls_sketch),
+        steps: piles_of(&tally.steps_sketch),
+        wall_ms: piles_of(&tally.wall_ms_sketch),
+        budgets: tally.budgets.iter().map(use_of).collect(),
     }
 }
 
@@ -88,42 +59,21 @@ pub(super) fn goals(stored: pb::GoalTally) -> Result<GoalTally, CodecError> {
     if stored.counts.len() > COUNTS || stored.sums.len() > SUMS {
         return Err(CodecError::Ragged { field: "goal_tally" });
     }
-    let count = |i: usize| stored.counts.get(i).copied().unwrap_or(0);
-    let sum = |i: usize| stored.sums.get(i).map_or(Ok(0), |bytes| wide(bytes));
-    Ok(GoalTally {
-        goals: count(0),
-        sub_goals: count(1),
-        cost: sum(0)?,
-        cost_squared: sum(1)?,
-        unpriced_goals: count(2),
-        calls: count(3),
-        steps: count(4),
-        retries: count(5),
-        failures: count(6),
-        failed_cost: sum(2)?,
-        tool_calls: count(7),
-        tokens: count(8),
-        latency_ms: count(9),
-        energy_mj: count(10),
-        wall_ms: count(11),
-        reopened: count(12),
-        scored: count(13),
-        score_micro: count(14),
-        claimed: count(15),
-        graded: count(16),
-        graded_accepted: count(17),
-        graded_claimed: count(18),
-        graded_both: count(19),
+    let read = |of: pb::BudgetUse| Ok((Arc::from(of.budget), piles(&of.r#use)?));
+    let mut tally = GoalTally {
         cost_sketch: piles(&stored.cost)?,
         calls_sketch: piles(&stored.calls)?,
         steps_sketch: piles(&stored.steps)?,
         wall_ms_sketch: piles(&stored.wall_ms)?,
-        budgets: stored
-            .budgets
-            .into_iter()
-            .map(|of| Ok((Arc::from(of.budget), piles(&of.r#use)?)))
-            .collect::<Result<_, CodecError>>()?,
-    })
+        budgets: stored.budgets.into_iter().map(read).collect::<Result<_, CodecError>>()?,
+        ..GoalTally::default()
+    };
+    let (counts, sums) = places_in(&mut tally);
+    counts.into_iter().zip(stored.counts).for_each(|(place, count)| *place = count);
+    for (place, bytes) in sums.into_iter().zip(stored.sums) {
+        *place = wide(&bytes)?;
+    }
+    Ok(tally)
 }
 
 /// Four numbers a pile.
@@ -187,19 +137,19 @@ mod tests {
 
         #[test]
         fn a_sum_over_goals_comes_back_as_it_was(
-            n in proptest::array::uniform20(any::<i64>()), sums in any::<[i128; 3]>(),
+            n in proptest::array::uniform21(any::<i64>()), sums in any::<[i128; 3]>(),
             sketches in proptest::array::uniform4(sketch()),
             budgets in proptest::collection::btree_map("[a-z]{0,3}", sketch(), 0..3),
         ) {
             let [cost_sketch, calls_sketch, steps_sketch, wall_ms_sketch] = sketches;
-            let tally = GoalTally {
-                goals: n[0], sub_goals: n[1], cost: sums[0], cost_squared: sums[1], unpriced_goals: n[2], calls: n[3],
-                steps: n[4], retries: n[5], failures: n[6], failed_cost: sums[2], tool_calls: n[7], tokens: n[8],
-                latency_ms: n[9], energy_mj: n[10], wall_ms: n[11], reopened: n[12], scored: n[13], score_micro: n[14],
-                claimed: n[15], graded: n[16], graded_accepted: n[17], graded_claimed: n[18], graded_both: n[19],
+            let mut tally = GoalTally {
                 cost_sketch, calls_sketch, steps_sketch, wall_ms_sketch,
                 budgets: budgets.into_iter().map(|(budget, of)| (Arc::from(budget), of)).collect(),
+                ..GoalTally::default()
             };
+            let (counts, places) = places_in(&mut tally);
+            counts.into_iter().zip(n).for_each(|(place, n)| *place = n);
+            places.into_iter().zip(sums).for_each(|(place, n)| *place = n);
             prop_assert_eq!(goals(goals_of(&tally)).unwrap(), tally);
             let only = GoalTally { sub_goals: n[1], cost: sums[0], ..GoalTally::default() };
             prop_assert_eq!(goals(goals_of(&only)).unwrap(), only);
@@ -216,10 +166,20 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_stored_in_their_place() {
+        let tally = GoalTally { sub_goals: 7, cost_squared: 9, ..GoalTally::default() };
+        let stored = goals_of(&tally);
+        assert_eq!((stored.counts, stored.sums), (vec![0, 7], vec![wide_of(0), wide_of(9)]));
+        let tally = GoalTally { sub_goals_among_others: 1, failed_cost: 2, ..GoalTally::default() };
+        let stored = goals_of(&tally);
+        assert_eq!((stored.counts.len(), stored.sums.len()), (COUNTS, SUMS), "the last of each");
+    }
+
+    #[test]
     fn what_is_cut_or_beyond_any_bucket_is_refused() {
         assert!(piles(&[1, 2, 3]).is_err());
         assert!(piles(&[u64::from(u16::MAX), 2, 3, 0, 1, 2, 3, 0]).is_err());
         assert!(contexts(&pb::ContextSums { places: vec![256, 1, 1] }).is_err());
-        assert!(goals(pb::GoalTally { counts: vec![0; 21], ..pb::GoalTally::default() }).is_err());
+        assert!(goals(pb::GoalTally { counts: vec![0; COUNTS + 1], ..pb::GoalTally::default() }).is_err());
     }
 }

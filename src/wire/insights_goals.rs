@@ -102,6 +102,8 @@ fn figures(of: GoalFigures) -> pb::GoalFigures {
         spend_nano_usd: of.spend.0,
         closed: of.closed,
         accepted: of.accepted,
+        sub_goals: of.sub_goals,
+        accepted_sub_goals: of.accepted_sub_goals,
         cost_per_accepted_goal: of.cost_per_accepted_goal,
         cost_per_accepted_goal_interval: of.cost_per_accepted_goal_interval.map(interval),
         closed_cost_usd: of.closed_cost.usd(),

@@ -102,6 +102,8 @@ pub(super) fn goal(of: GoalReply) -> pb::Goal {
         granted_usd: of.granted.usd(),
         budgets: standings(&of.budgets),
         events: of.notes.into_iter().map(event).collect(),
+        reported_state: of.ends.map_or(pb::GoalState::Unspecified, |ends| state(ends.claimed)).into(),
+        graded_state: of.ends.and_then(|ends| ends.found).map_or(pb::GoalState::Unspecified, state).into(),
     }
 }
 

@@ -165,6 +165,20 @@ async fn goals_are_listed_newest_first_a_page_at_a_time() {
     assert_eq!(seen, ["g6", "g5", "g4", "g3", "g2", "g1", "g0"]);
     let accepted = page(pb::GoalFilters { state: GoalState::Accepted.into(), ..Default::default() }, None).await;
     assert_eq!(accepted.goals.iter().map(|g| g.goal_id.as_str()).collect::<Vec<_>>(), ["g6", "g4", "g2"]);
+    let (mut seen, mut token) = (Vec::new(), None);
+    loop {
+        let open = pb::GoalFilters { state: GoalState::Open.into(), ..Default::default() };
+        let request = pb::ListGoalsRequest { filters: Some(open), page_size: 2, page_token: token };
+        let answer = daemon.goals().await.list_goals(request).await.unwrap().into_inner();
+        seen.extend(answer.goals.into_iter().map(|g| g.goal_id));
+        token = answer.next_page_token;
+        if token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["g5", "g3", "g1"]);
+    let elsewhere = page(pb::GoalFilters { workflow: Some("no such".into()), ..Default::default() }, None).await;
+    assert_eq!((elsewhere.goals.len(), elsewhere.next_page_token), (0, None));
     let sample = |seed| {
         let request = pb::SampleGoalsRequest { n: 2, seed, ..Default::default() };
         let daemon = &daemon;
@@ -195,4 +209,25 @@ async fn a_receipt_of_ten_thousand_calls_adds_up() {
     daemon.stop().await;
     let verified = home.run("verify");
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+#[tokio::test]
+async fn an_audit_leaves_what_the_caller_reported() {
+    let (_home, daemon) = usual();
+    attempt(&daemon, "g", "search", true).await;
+    let said = |goal: &pb::Goal| (goal.state(), goal.reported_state(), goal.graded_state());
+    let (accepted, rejected, none) = (GoalState::Accepted, GoalState::Rejected, GoalState::Unspecified);
+    assert_eq!(said(&complete(&daemon, "g", accepted).await), (accepted, accepted, none));
+    let grade = pb::AmendGoalRequest {
+        goal_id: "g".into(),
+        state: rejected.into(),
+        by: Some("audit:kim".into()),
+        reason: "wrong order".into(),
+        ..Default::default()
+    };
+    let graded = daemon.goals().await.amend_goal(grade).await.unwrap().into_inner().goal.unwrap();
+    assert_eq!(said(&graded), (rejected, accepted, rejected));
+    let request = pb::SampleGoalsRequest { n: 5, ..Default::default() };
+    let sample = daemon.goals().await.sample_goals(request).await.unwrap().into_inner();
+    assert_eq!(said(&sample.goals[0]), (rejected, accepted, rejected));
 }

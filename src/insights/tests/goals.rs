@@ -218,6 +218,44 @@ fn a_childs_cost_is_its_parents_and_counted_once() {
     assert_eq!(report.quality.goals_closed, 1);
 }
 
+/// A goal of a workflow below another goal, with one call, accepted.
+fn accepted_below(world: &mut World, parent: &str, workflow: &str, goal: &str, nano: u64) {
+    world.start(&StartGoal { goal_id: goal.to_owned(), parent: parent.to_owned(), ..StartGoal::default() });
+    world.record(&workflow_call(workflow, goal, "s", true, nano));
+    world.complete(goal, GoalState::Accepted);
+}
+
+#[test]
+fn a_workflow_below_others_has_a_cost_per_accepted_goal_and_nothing_is_counted_twice() {
+    let mut world = World::new();
+    world.record(&workflow_call("support", "parent", "plan", true, CENTS_3));
+    for (goal, nano) in [("l1", 40_000_000), ("l2", 60_000_000)] {
+        accepted_below(&mut world, "parent", "lookup", goal, nano);
+    }
+    // The same workflow below itself is part of the goal above.
+    accepted_below(&mut world, "parent", "support", "again", 20_000_000);
+    world.record(&workflow_call("lookup", "alone", "s", true, 20_000_000));
+    world.complete("alone", GoalState::Accepted);
+    world.complete("parent", GoalState::Accepted);
+    let report = world.last_hours(1);
+    let lookup = row(&report, "lookup");
+    assert_eq!((lookup.closed, lookup.accepted, lookup.sub_goals, lookup.accepted_sub_goals), (1, 1, 2, 2));
+    assert_close(lookup.cost_per_accepted_goal, 0.12 / 3.0);
+    let support = row(&report, "support");
+    assert_eq!((support.closed, support.sub_goals), (1, 0));
+    assert_close(support.cost_per_accepted_goal, 0.05);
+    assert_eq!(support.cost_per_goal.unwrap().p50_usd, 0.15, "the goal carries all below it");
+    let total = &report.goals.as_ref().unwrap().total;
+    assert_eq!((total.closed, total.sub_goals, total.closed_cost), (2, 0, NanoUsd(170_000_000)));
+    assert_close(total.cost_per_accepted_goal, 0.17 / 2.0);
+    let only =
+        Query { filters: Filters { workflow: Some("lookup".to_owned()), ..Filters::default() }, ..hours_back(1) };
+    let only = world.report(&only).goals.unwrap();
+    assert_close(only.total.cost_per_accepted_goal, 0.04);
+    world.correct_goal("l2", GoalState::Rejected, "ada");
+    assert_close(row(&world.last_hours(1), "lookup").cost_per_accepted_goal, 0.06);
+}
+
 #[test]
 fn shape_scores_and_rework() {
     let mut world = World::new();
