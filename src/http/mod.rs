@@ -20,6 +20,7 @@ pub mod json;
 mod openapi;
 mod operations;
 mod page;
+mod page_budgets;
 mod page_goals;
 mod page_tasks;
 pub mod problem;

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::figures::{change, count, hours, instant, many, percent, percent_range, usd};
 use super::json;
 use super::operations::{Asked, Operation, Rpc};
+use super::page_budgets::budgets;
 use super::page_goals::{closed, signals, tools, workflows};
 use super::page_tasks::tasks;
 use super::problem::status_of;
@@ -88,6 +89,7 @@ fn page(report: &pb::GetInsightsResponse, lookback_hours: f64, host: &str) -> Ma
         (workflows(report))
         @if !report.by_task.is_empty() { (tasks(report)) }
         (tools(report))
+        (budgets(report))
     };
     frame("What one successful outcome cost", Some(lookback_hours), &body)
 }

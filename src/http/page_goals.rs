@@ -19,6 +19,9 @@ const WORKFLOW_COLUMNS: [&str; 7] = [
     "Total cost",
 ];
 
+/// Where a workflow has a price: what accepted goals leave of it, before what failed ones cost.
+const MARGIN_COLUMNS: [&str; 2] = ["Left of the price, P50 and P99", "Sold at a loss"];
+
 const TOOLS_CAPTION: &str = "Tools, dearest first. A completion carries the cost of the calls that failed before it.";
 const TOOL_COLUMNS: [&str; 7] = [
     "Tool",
@@ -44,7 +47,7 @@ pub(super) fn signals(report: &pb::GetInsightsResponse) -> Markup {
 
 /// The goals of all workflows, where at least one was closed.
 pub(super) fn closed(report: &pb::GetInsightsResponse) -> Option<&pb::GoalFigures> {
-    report.goals.as_ref()?.total.as_ref().filter(|total| total.closed > 0)
+    report.goals.as_ref()?.total.as_ref().filter(|total| total.closed + total.sub_goals > 0)
 }
 
 /// The table of workflows; nothing where no goal was closed.
@@ -53,7 +56,9 @@ pub(super) fn workflows(report: &pb::GetInsightsResponse) -> Markup {
     let rows = goals.map(|goals| &goals.by_workflow[..]).unwrap_or_default();
     html! {
         @if !rows.is_empty() {
-            (table(WORKFLOWS_CAPTION, &WORKFLOW_COLUMNS, &html! { @for row in rows { (workflow(row)) } }))
+            @let sold = rows.iter().any(|row| row.margin.is_some());
+            @let columns: Vec<&str> = WORKFLOW_COLUMNS.into_iter().chain(MARGIN_COLUMNS.into_iter().filter(|_| sold)).collect();
+            (table(WORKFLOWS_CAPTION, &columns, &html! { @for row in rows { (workflow(row, &columns)) } }))
         }
     }
 }
@@ -67,8 +72,15 @@ pub(super) fn tools(report: &pb::GetInsightsResponse) -> Markup {
     }
 }
 
+/// The name and the value of a cell of a workflow that is sold.
+fn margin(of: &pb::GoalFigures) -> [Markup; 2] {
+    let spread = of.margin.map(|margin| format!("{} · {}", usd(margin.p50_usd), usd(margin.p99_usd)));
+    let why = "no price, or none accepted";
+    [or_dash(spread, why), or_dash(of.margin.map(|margin| percent(margin.share_at_loss)), why)]
+}
+
 /// A table whose roles are spelt out, as those of the table of task types are.
-fn table(caption: &str, columns: &[&str], rows: &Markup) -> Markup {
+pub(super) fn table(caption: &str, columns: &[&str], rows: &Markup) -> Markup {
     html! {
         table role="table" {
             caption { (caption) }
@@ -80,7 +92,7 @@ fn table(caption: &str, columns: &[&str], rows: &Markup) -> Markup {
     }
 }
 
-fn row(name: &str, columns: &[&str], cells: &[Markup]) -> Markup {
+pub(super) fn row(name: &str, columns: &[&str], cells: &[Markup]) -> Markup {
     html! {
         tr.line role="row" {
             th role="rowheader" scope="row" { (name) }
@@ -91,7 +103,7 @@ fn row(name: &str, columns: &[&str], cells: &[Markup]) -> Markup {
     }
 }
 
-fn workflow(of: &pb::GoalFigures) -> Markup {
+fn workflow(of: &pb::GoalFigures, columns: &[&str]) -> Markup {
     let name = if of.workflow.is_empty() { "(no workflow)" } else { &of.workflow };
     let changed = of.changes.and_then(|changes| changes.cost_per_accepted_goal);
     let each = html! {
@@ -102,15 +114,21 @@ fn workflow(of: &pb::GoalFigures) -> Markup {
         @if let Some(changed) = changed { " " span.interval { (change(changed)) " on before" } }
     };
     let spread = of.cost_per_goal.map(|costs| format!("{} · {}", usd(costs.p50_usd), usd(costs.p95_usd)));
-    let cells = [
-        html! { (count(of.closed)) },
-        html! { (count(of.accepted)) },
+    let mut cells = vec![
+        and_below(of.closed, of.sub_goals),
+        and_below(of.accepted, of.accepted_sub_goals),
         each,
         or_dash(of.failure_cost_share.map(percent), "no cost"),
         or_dash(spread, "none closed"),
         html! { (usd(of.spend_usd)) },
     ];
-    row(name, &WORKFLOW_COLUMNS, &cells)
+    cells.extend(margin(of));
+    row(name, columns, &cells)
+}
+
+/// Goals, and those of the same workflow that stand below goals of others.
+fn and_below(goals: u64, below: u64) -> Markup {
+    html! { (count(goals)) @if below > 0 { " " span.interval { "+ " (count(below)) " below others" } } }
 }
 
 fn tool(of: &pb::Efficiency) -> Markup {
@@ -141,6 +159,8 @@ mod tests {
             failure_cost_share: Some(0.25),
             cost_per_goal: Some(pb::CostDistribution { p50_usd: 0.3, p95_usd: 1.5, ..Default::default() }),
             changes: Some(pb::GoalChanges { cost_per_accepted_goal: Some(0.38), ..Default::default() }),
+            margin: Some(pb::GoalMargin { p50_usd: 0.69, p99_usd: -1.2, share_at_loss: 0.125, ..Default::default() }),
+            sub_goals: 7,
             spend_usd: 47.0,
             ..Default::default()
         };
@@ -171,6 +191,10 @@ mod tests {
             "+38\u{202f}% on before",
             "25\u{202f}%",
             "$0.30 · $1.50",
+            "Left of the price, P50 and P99",
+            "$0.69 · −$1.20",
+            "12.5\u{202f}%",
+            "+ 7 below others",
             "1,250",
             "250 retries",
             "1.25",
@@ -181,6 +205,9 @@ mod tests {
         }
         assert_eq!(html.matches("&lt;img src=x onerror=alert(1)&gt;").count(), 3);
         assert!(!html.contains("<img"), "{html}");
+        let mut unsold = report;
+        unsold.goals.as_mut().unwrap().by_workflow[0].margin = None;
+        assert!(!workflows(&unsold).into_string().contains("Left of the price"), "nothing is sold");
     }
 
     #[test]
