@@ -75,15 +75,18 @@ pub enum FlagStanding {
 
 /// The model with most traffic (at least a fifth of it) among `cells`, and the cheaper ones it is compared with.
 #[must_use]
-pub fn comparisons<'a>(cells: &'a BTreeMap<NameId, Cell>, may_serve: impl Fn(NameId) -> bool) -> Comparisons<'a> {
-    let total: u64 = cells.values().map(|c| c.served).sum();
-    let busiest = cells.iter().max_by_key(|(id, c)| (c.served, std::cmp::Reverse(**id)));
+pub fn comparisons<'a>(
+    cells: impl Iterator<Item = (NameId, &'a Cell)> + Clone,
+    may_serve: impl Fn(NameId) -> bool,
+) -> Comparisons<'a> {
+    let total: u64 = cells.clone().map(|(_, c)| c.served).sum();
+    let busiest = cells.clone().max_by_key(|(id, c)| (c.served, std::cmp::Reverse(*id)));
     let enough = |c: &Cell| c.served > 0 && c.served as f64 >= INCUMBENT_SHARE * total as f64;
-    let Some((&incumbent, cell)) = busiest.filter(|(_, c)| enough(c)) else { return Comparisons::default() };
+    let Some((incumbent, cell)) = busiest.filter(|(_, c)| enough(c)) else { return Comparisons::default() };
     let Some(cost) = cell.mean_cost() else { return Comparisons::default() };
     let cheap = |c: &Cell| c.mean_cost().is_some_and(|m| m.0 as f64 <= CHEAPER_SHARE * cost.0 as f64);
-    let cheaper = cells.iter().filter(|(id, c)| **id != incumbent && may_serve(**id) && cheap(c));
-    Comparisons { incumbent: Some((incumbent, cell)), cheaper: cheaper.map(|(id, c)| (*id, c)).collect() }
+    let cheaper = cells.filter(|(id, c)| *id != incumbent && cheap(c) && may_serve(*id));
+    Comparisons { incumbent: Some((incumbent, cell)), cheaper: cheaper.collect() }
 }
 
 /// An incumbent and the cheaper models beside it.

@@ -239,7 +239,7 @@ impl Engine {
         let state = self.state.tasks.get(&task)?;
         let name = self.state.names.text(NameKind::Task, task);
         let settings = &self.catalog.task(name).or(self.catalog.default_task())?.settings;
-        let comparisons = flag::comparisons(&state.cells, |id| self.may_serve(task, id));
+        let comparisons = flag::comparisons(state.cells.iter().map(|(id, c)| (*id, c)), |id| self.may_serve(task, id));
         let look: FlagLook = flag::look(task, &state.flag, &comparisons, settings.flag_margin)?;
         Some(Event { at: now, body: Body::FlagLooked(Box::new(look)) })
     }

@@ -448,7 +448,7 @@ fn a_flag_whose_pair_is_no_longer_compared_is_cleared() {
     use crate::domain::flag::{FlagState, Raised, comparisons, look};
     let raised = Raised { incumbent: NameId(2), cheaper: NameId(3), probability: 0.999 };
     let state = FlagState { raised: Some(raised), ..FlagState::default() };
-    let look = look(NameId(2), &state, &comparisons(&BTreeMap::new(), |_| true), 0.02).unwrap();
+    let look = look(NameId(2), &state, &comparisons(std::iter::empty(), |_| true), 0.02).unwrap();
     assert_eq!(look.raised, None);
 }
 

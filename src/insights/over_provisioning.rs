@@ -53,7 +53,7 @@ pub(super) fn over_provisioning(engine: &Engine, task: NameId, traffic: Traffic<
     let settings = engine.task(name).map_or(&defaults, |of| &of.settings);
     let nothing = TaskState::default();
     let state = engine.state.tasks.get(&task).unwrap_or(&nothing);
-    let comparisons = flag::comparisons(&state.cells, |id| engine.may_serve(task, id));
+    let comparisons = flag::comparisons(state.cells.iter().map(|(id, c)| (*id, c)), |id| engine.may_serve(task, id));
     let standing = flag::standing(&state.flag, &comparisons, untried(engine, task, name, state));
     let margin = settings.flag_margin;
     let pair = pair(engine, state, &comparisons, standing, margin);

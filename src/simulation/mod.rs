@@ -9,3 +9,4 @@ pub mod problems;
 pub mod replay;
 pub mod runner;
 pub mod table;
+pub mod validation;
