@@ -235,6 +235,10 @@ impl Figures {
             for (candidate, cell) in &of.cells {
                 let mut cell = cell.clone();
                 cell.version = 0;
+                let blocks = std::mem::take(&mut cell.history).total();
+                // Where a block begins is a matter of arrival; what all of them hold is not.
+                let held = (blocks.evidence, blocks.successes, blocks.failures);
+                assert_eq!(held, (cell.evidence, cell.successes, cell.failures), "blocks add up to the evidence");
                 cells.insert((*task, *candidate), format!("{cell:?}"));
             }
         }
