@@ -146,6 +146,11 @@ impl Listing {
     }
 }
 
+/// A computed number to ten significant digits: what stands behind them is noise of the computation.
+pub(super) fn tidy(x: f64) -> f64 {
+    if x.abs() < 1e-12 { 0.0 } else { format!("{x:.9e}").parse().unwrap_or(x) }
+}
+
 fn csv_failure(error: csv::Error) -> Failure {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error.into(),

@@ -13,7 +13,7 @@
 //! | `goals`, `budgets`, `alerts` | lists of a running daemon |
 //! | `audit`, `sheet` | samples that people grade |
 //! | `models`, `explain`, `config` | what reads files only |
-//! | `simulate`, `problems_file` | policies on problems whose truth is known |
+//! | `simulate`, `validate`, `problems_file` | policies on problems whose truth is known |
 //! | `replay`, `table_file` | policies on tables of true outcomes |
 //! | `verify`, `export`, `offline` | what reads a data directory |
 
@@ -54,6 +54,7 @@ mod sheet;
 mod simulate;
 mod table_file;
 mod tree;
+mod validate;
 mod verify;
 mod words;
 

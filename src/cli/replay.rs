@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::args::Format;
 use super::failure::Failure;
-use super::listing::{Cell, Column, Listing};
+use super::listing::{Cell, Column, Listing, tidy};
 use super::table_file::{self, Prices};
 use crate::simulation::replay::{Chooser, Pass, replay};
 use crate::simulation::table::{Table, Tally};
@@ -47,16 +47,16 @@ const COLUMNS: [Column; 20] = [
     Column::number("success_rate", "Success"),
     Column::program("success_rate_low"),
     Column::program("success_rate_high"),
-    Column::number("success_rate_last_fifth", "Last fifth"),
+    Column::number("success_rate_last_fifth", "… last fifth"),
     Column::number("cost_usd_per_query", "USD a query"),
     Column::program("cost_usd_per_query_low"),
     Column::program("cost_usd_per_query_high"),
     Column::number("cost_per_success_usd", "USD a success"),
     Column::program("cost_per_success_usd_low"),
     Column::program("cost_per_success_usd_high"),
-    Column::number("cost_per_success_usd_last_fifth", "Last fifth"),
+    Column::number("cost_per_success_usd_last_fifth", "… last fifth"),
     Column::program("cost_known_share"),
-    Column::number("lost_to_best_fixed", "Lost to best fixed"),
+    Column::number("lost_to_best_fixed", "Successes lost to best fixed"),
     Column::program("lost_to_per_type"),
     Column::program("lost_to_oracle"),
     Column::text("model", "Model"),
@@ -73,13 +73,15 @@ pub(super) fn run(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Res
         if args.policy.is_empty() { SHOWN.map(str::to_owned).to_vec() } else { args.policy.clone() };
     let mut listing = Listing::new(&COLUMNS);
     for table in &tables {
-        let choosers = names.iter().map(|name| match Chooser::named(name, table) {
-            Some(chooser) => Ok((name, chooser)),
-            None => Err(Failure::Usage(format!(
+        let choosers = names.iter().filter_map(|name| match Chooser::named(name, table) {
+            Some(chooser) => Some(Ok((name, chooser))),
+            // Without costs nobody is the cheapest; who did not ask for it need not know.
+            None if args.policy.is_empty() => None,
+            None => Some(Err(Failure::Usage(format!(
                 "no policy `{name}` for {}: there are {}, dearest, tolerance=X, siblings=N, always=MODEL",
                 table.name,
                 SHOWN.join(", ")
-            ))),
+            )))),
         });
         let choosers = choosers.collect::<Result<Vec<_>, _>>()?;
         let known = Known::of(table);
@@ -114,7 +116,7 @@ fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Kn
     let queries = passes.iter().map(|p| p.all.queries).sum::<u64>() / passes.len().max(1) as u64;
     let success = all(&|t| Some(t.success_rate()));
     let (cost, per_success) = (all(&Tally::cost_usd_per_query), all(&Tally::cost_per_success_usd));
-    let lost = |best: f64| success.mean.map(|rate| (best - rate) * queries as f64);
+    let lost = |best: f64| success.mean.map(|rate| tidy((best - rate) * queries as f64));
     let model = match chooser {
         Chooser::Fixed(model) => table.models[*model].clone(),
         _ => String::new(),
@@ -166,6 +168,6 @@ impl Summary {
         let n = sorted.len();
         let at = |share: f64| sorted.get(((n as f64 * share).ceil() as usize).clamp(1, n.max(1)) - 1).copied();
         let mean = (n > 0).then(|| sorted.iter().sum::<f64>() / n as f64);
-        Self { mean, low: at(0.05), high: at(0.95) }
+        Self { mean: mean.map(tidy), low: at(0.05).map(tidy), high: at(0.95).map(tidy) }
     }
 }

@@ -6,16 +6,19 @@ use clap::Args;
 
 use super::args::Format;
 use super::failure::Failure;
-use super::listing::{Cell, Column, Listing};
-use super::problems_file;
+use super::listing::{Cell, Column, Listing, tidy};
+use super::{problems_file, validate};
 use crate::simulation::problems::{POLICIES, Problem, Run, run_all};
 
 /// What `oddsmaker simulate` can be told.
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
     /// Fixed bandit problems: a JSON file with `problems`, each with `id`, `seed`, `T`, `segments` and `cost_usd`.
-    #[arg(long, value_name = "FILE")]
-    problems: std::path::PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "validate")]
+    problems: Option<std::path::PathBuf>,
+    /// Instead of problems: play worlds that say how often flags are raised and intervals hold the truth.
+    #[arg(long, conflicts_with_all = ["problems", "problem", "policy"])]
+    validate: bool,
     /// Only this problem; may be given several times.
     #[arg(long, value_name = "ID")]
     problem: Vec<String>,
@@ -50,7 +53,8 @@ const COLUMNS: [Column; 11] = [
 /// # Errors
 /// The file is none of this form, or a policy or problem has no such name.
 pub(super) fn run(args: &SimulateArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
-    let problems = problems_file::read(&args.problems)?;
+    let Some(file) = &args.problems else { return validate::run(args.reps as usize, args.seed, format, out) };
+    let problems = problems_file::read(file)?;
     let names: Vec<String> =
         if args.policy.is_empty() { POLICIES.map(str::to_owned).to_vec() } else { args.policy.clone() };
     for wanted in &args.problem {
@@ -81,7 +85,7 @@ fn row(problem: &Problem, name: &str, runs: &[Run]) -> Vec<Cell> {
     sorted.sort_by(f64::total_cmp);
     let p95 = sorted[((n * 0.95).ceil() as usize).clamp(1, runs.len()) - 1];
     let (successes, cost) = (mean(&|r| r.successes as f64), mean(&|r| r.cost_nano as f64) / 1e9);
-    let short = |x: f64, digits: usize| Cell::shown(x, format!("{x:.digits$}"));
+    let short = |x: f64, digits: usize| Cell::shown(tidy(x), format!("{x:.digits$}"));
     vec![
         problem.id.clone().into(),
         name.into(),

@@ -98,12 +98,12 @@ pub(super) fn read(path: &Path, prices: &Prices) -> Result<Table, Failure> {
         return Err(Failure::Failed(format!("{}: no rows", path.display())));
     }
     let named = name.filter(|n| !n.is_empty());
-    Ok(table(named.unwrap_or_else(|| stem(path)), cells))
+    Ok(table(named.unwrap_or_else(|| stem(path)), &cells))
 }
 
-fn table(name: String, cells: BTreeMap<(String, String, String), BTreeMap<String, Truth>>) -> Table {
+fn table(name: String, cells: &BTreeMap<(String, String, String), BTreeMap<String, Truth>>) -> Table {
     let (mut tasks, mut models) = (BTreeMap::new(), BTreeMap::new());
-    for ((task, ..), truths) in &cells {
+    for ((task, ..), truths) in cells {
         tasks.insert(task.clone(), 0);
         models.extend(truths.keys().map(|model| (model.clone(), 0)));
     }

@@ -112,14 +112,15 @@ impl Line {
         let what_now = match self.on_exceed {
             OnExceed::Warn => "the call goes ahead",
             OnExceed::Block => "the call was not made",
-            OnExceed::Downgrade => "a cheaper model is used where one fits",
-            OnExceed::RequireApproval => "somebody has to agree to more",
+            OnExceed::Downgrade => "something cheaper is used where there is something",
+            OnExceed::RequireApproval if self.opened.scope == Scope::Goal => "somebody has to grant more",
+            OnExceed::RequireApproval => "somebody has to raise its limit",
             OnExceed::ReturnPartial => "the answer is given with what there is",
             OnExceed::HandOff => "a person takes over",
             OnExceed::Queue => "it waits until the budget begins anew",
         };
         format!(
-            "The budget of {whose} is used up ({} of {} left): {what_now}.",
+            "The budget of {whose} does not hold this call ({} of {} left): {what_now}.",
             amount(self.remaining()),
             amount(self.limit)
         )
@@ -144,6 +145,12 @@ impl Admission {
     /// Whether a budget of money keeps calls from being made: then a call of unknown price cannot be let through.
     pub(super) fn needs_price(&self) -> bool {
         self.lines.iter().any(|line| line.opened.measure == Measure::Usd && line.on_exceed.holds())
+    }
+
+    /// The least that is left of a measure in the budgets that would refuse; `None`: there is none of them.
+    pub(super) fn least_left(&self, measure: Measure) -> Option<u64> {
+        let holding = self.lines.iter().filter(|line| line.opened.measure == measure && line.on_exceed.holds());
+        holding.map(Line::remaining).min()
     }
 
     /// What a call of `need` is booked on.
@@ -242,6 +249,15 @@ impl Engine {
         goal.map_or(0, |g| g.granted.0)
     }
 
+    /// The limit of an account as calls are held against it now: that of its budget in the settings, else (a goal's own,
+    /// or a budget that is gone) the one it was opened with, and what was granted beyond it.
+    #[must_use]
+    pub fn limit_of(&self, opened: &Opened) -> u64 {
+        let same = |b: &&Budget| *b.id == *opened.budget && b.scope == opened.scope && b.measure == opened.measure;
+        let limit = self.budgets.all.iter().find(same).map_or(opened.limit, |b| b.limit);
+        limit.saturating_add(self.granted(opened))
+    }
+
     /// The alerts that are due on accounts just booked on.
     #[must_use]
     pub fn alerts_due(&self, charges: &[Charge], goal: &str, now: UnixMillis) -> Vec<Event> {
@@ -257,7 +273,7 @@ impl Engine {
                 None if opened.budget == GOAL_LIMIT => &GOAL_LIMIT_THRESHOLDS[..],
                 None => continue,
             };
-            let limit = opened.limit.saturating_add(self.granted(opened));
+            let limit = self.limit_of(opened);
             let used = account.booked.used();
             for threshold in thresholds {
                 let reached = i128::from(used) * 100 >= i128::from(*threshold) * i128::from(limit);
@@ -302,7 +318,7 @@ impl Engine {
             opened: account.opened.clone(),
             is_new: false,
             granted: self.granted(&account.opened),
-            limit: account.opened.limit.saturating_add(self.granted(&account.opened)),
+            limit: self.limit_of(&account.opened),
             period: budget.map_or(Period::PerGoal, |b| b.period),
             booked: account.booked,
             on_exceed: budget.map_or(OnExceed::Block, |b| b.on_exceed),

@@ -134,7 +134,8 @@ impl Engine {
             if decided.charges.is_empty() {
                 decided.hold = limits.reserved(decided.hold);
             }
-            decided.max_output_tokens = served.map(|i| &seats[i]).and_then(|seat| limits.max_output_tokens(seat, now));
+            decided.max_output_tokens =
+                served.map(|i| &seats[i]).and_then(|seat| limits.max_output_tokens(seat, &admission, now));
         }
         let answer = PolicyAnswer {
             events: Vec::new(),
@@ -338,7 +339,8 @@ impl Engine {
         decided.competitors = competitors(seats);
         let allowed = request.fallback_allowed;
         let fallbacks = if allowed { add_fallbacks(decided, seats, admission, rule, choice) } else { Vec::new() };
-        let steers = !pinned && !request.irreversible;
+        // A choice that a budget forced is asked for again next time: there may be more money then.
+        let steers = !pinned && !request.irreversible && choice.downgraded_by.is_none();
         decided.drawn_by = choice.kept.map(|k| k.drawn_by);
         decided.keep = if steers { sticky_key(decided, settings) } else { None };
         fallbacks

@@ -5,6 +5,7 @@ use super::decide::SeatView;
 use super::error::EngineError;
 use super::fail_fast::Worth;
 use super::table::{Row, chance_at_least};
+use crate::domain::budget::Measure;
 use crate::domain::catalog::{Catalog, ServiceTier, TaskCandidate, TaskSettings};
 use crate::domain::cell::EstimateSource;
 use crate::domain::choose::Contender;
@@ -156,16 +157,24 @@ impl<'a> Limits<'a> {
     }
 
     /// The most output tokens that stay under the ceiling, the caller's own limit and the model's.
-    pub(super) fn max_output_tokens(&self, seat: &Seat<'_>, now: UnixMillis) -> Option<u64> {
+    ///
+    /// Where a budget would refuse: what the hold pays for, once the caller said how much output it is for; else what is
+    /// left in all of them, because a hold for the usual output would cut every other answer short.
+    pub(super) fn max_output_tokens(&self, seat: &Seat<'_>, admission: &Admission, now: UnixMillis) -> Option<u64> {
         let estimate = &self.request.estimate;
         let model = &seat.row.candidate.model;
         let price = model.price_at(estimate.service_tier, now);
-        let affordable = self
-            .ceiling
+        let said = estimate.max_output_tokens.is_some() || estimate.output_tokens.is_some();
+        let left = admission.least_left(Measure::Usd).map(NanoUsd);
+        let held = left.and(seat.hold).filter(|_| said);
+        let money = [self.ceiling, left, held].into_iter().flatten().min();
+        let tokens =
+            admission.least_left(Measure::Tokens).zip(seat.input).map(|(left, input)| left.saturating_sub(input));
+        let affordable = money
             .zip(price)
             .zip(seat.input)
-            .and_then(|((ceiling, price), input)| price.affordable_output_tokens(input, ceiling));
-        [estimate.max_output_tokens, affordable, model.output_tokens].into_iter().flatten().min()
+            .and_then(|((money, price), input)| price.affordable_output_tokens(input, money));
+        [estimate.max_output_tokens, affordable, tokens, model.output_tokens].into_iter().flatten().min()
     }
 }
 

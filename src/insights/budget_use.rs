@@ -19,7 +19,7 @@ pub(super) fn budgets<'a>(
     now: UnixMillis,
 ) -> BudgetInsights {
     let runs = |account: &&Account| account.opened.resets_at.is_none_or(|until| now < until);
-    let mut accounts: Vec<BudgetUse> = engine.state.accounts.values().filter(runs).map(used).collect();
+    let mut accounts: Vec<BudgetUse> = engine.state.accounts.values().filter(runs).map(|a| used(engine, a)).collect();
     let total = accounts.len() as u64;
     accounts.sort_by(|a, b| {
         let by_use = b.utilisation.unwrap_or(0.0).total_cmp(&a.utilisation.unwrap_or(0.0));
@@ -30,18 +30,19 @@ pub(super) fn budgets<'a>(
     BudgetInsights { accounts, accounts_total: total, per_goal }
 }
 
-fn used(account: &Account) -> BudgetUse {
+fn used(engine: &Engine, account: &Account) -> BudgetUse {
     let (opened, booked) = (&account.opened, account.booked);
+    let limit = engine.limit_of(opened);
     let amount = |n: i64| u64::try_from(n).unwrap_or(0);
     BudgetUse {
         budget: opened.budget.clone(),
         scope: opened.scope,
         instance: opened.instance.clone(),
         measure: opened.measure,
-        limit: opened.limit,
+        limit,
         spent: amount(booked.spent),
         held: amount(booked.held.saturating_add(booked.presumed)),
-        utilisation: (opened.limit > 0).then(|| amount(booked.used()) as f64 / opened.limit as f64),
+        utilisation: (limit > 0).then(|| amount(booked.used()) as f64 / limit as f64),
         resets_at: opened.resets_at,
     }
 }

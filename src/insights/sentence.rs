@@ -26,7 +26,7 @@ pub(super) fn sentence(story: &Story<'_>) -> String {
         (FlagStanding::Flagged, ..) => format!("{}: flagged, but the models compared are gone.", story.task),
         (FlagStanding::NotFlagged, Some(incumbent), Some(cheaper)) => not_flagged(story, incumbent, cheaper),
         (FlagStanding::NotFlagged, incumbent, _) => format!(
-            "{}: no other model that may serve costs at most 80 % of {}; nothing to change.",
+            "{}: {} has the most calls, and no other model that may serve costs at most 80 % of it: there is nothing cheaper to move them to.",
             story.task,
             incumbent.as_deref().unwrap_or("the one in use"),
         ),

@@ -146,8 +146,9 @@ pub(super) mod tests {
     pub(in crate::simulation) fn small() -> Table {
         let query = |n: u64| {
             let task = (n % 2) as usize;
-            let cheap = if task == 0 { n % 20 != 0 } else { n % 3 == 0 };
-            Query { task, truths: vec![truth(n % 20 != 0, 1_000), truth(cheap, 10)] }
+            let dear = !n.is_multiple_of(20);
+            let cheap = if task == 0 { dear } else { n.is_multiple_of(3) };
+            Query { task, truths: vec![truth(dear, 1_000), truth(cheap, 10)] }
         };
         Table {
             name: "small".to_owned(),

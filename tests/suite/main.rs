@@ -25,6 +25,7 @@ mod own_clock;
 mod persistence;
 mod properties;
 mod readme;
+mod replay;
 mod routing;
 mod scenario;
 #[expect(dead_code, reason = "the benches use more of it")]

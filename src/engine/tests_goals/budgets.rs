@@ -371,3 +371,66 @@ fn no_fallback_is_offered_where_no_retry_is_left() {
     tell(&mut engine, &costing(of(&first), "0.01", Verdict::Success), NOW);
     assert_eq!(booked(&engine), (0, 0, 0), "none was needed");
 }
+
+#[test]
+fn the_output_limit_keeps_a_call_within_its_hold_or_what_is_left() {
+    let limit = |output_tokens, spent: Option<&str>| {
+        let mut engine = with(vec![budget("run", Scope::Goal, Period::PerGoal, "2.00", OnExceed::Block)]);
+        if let Some(spent) = spent {
+            spend(&mut engine, "g", spent);
+        }
+        let mut request = ask("g", 100_000);
+        request.estimate = UsageEstimate { input_tokens: Some(100_000), output_tokens, ..Default::default() };
+        decide(&mut engine, &request, NOW).decided.max_output_tokens
+    };
+    assert_eq!(
+        limit(Some(100), None),
+        Some(100),
+        "what was said is what is held: $0.50 and 100 tokens at $15 a million"
+    );
+    assert_eq!(limit(None, None), Some(16_384), "$1.50 would pay for 100,000 tokens; the model gives no more");
+    assert_eq!(limit(None, Some("1.40")), Some(6_666), "$0.10 is left beside the input");
+    let mut free = with(Vec::new());
+    let mut request = ask("g", 100_000);
+    request.estimate.max_output_tokens = None;
+    assert_eq!(decide(&mut free, &request, NOW).decided.max_output_tokens, Some(16_384), "nothing would refuse");
+}
+
+#[test]
+fn a_choice_that_a_budget_forced_is_not_kept_for_the_goal() {
+    let mut engine = with(vec![budget("run", Scope::Goal, Period::PerGoal, "2.00", OnExceed::Downgrade)]);
+    spend(&mut engine, "g", "1.90");
+    let mut request = ask("g", 40_000);
+    request.asked.allowed_models = Vec::new();
+    request.asked.denied_models = vec!["openai/gpt-4-turbo".to_owned()];
+    for attempt in 0..40 {
+        let answer = decide(&mut engine, &request, NOW);
+        if answer.decided.verdict == PolicyVerdict::Downgrade {
+            assert_eq!(answer.decided.keep, None, "attempt {attempt}");
+            return;
+        }
+        let mini = tell(&mut engine, &costing(of(&answer), "0.00", Verdict::Failure(FailureReason::Timeout)), NOW);
+        assert!(mini.0 > 0);
+    }
+    panic!("gpt-4o was never drawn");
+}
+
+#[test]
+fn an_account_is_shown_with_the_limit_calls_are_held_against() {
+    let of_day = |limit| budget("day", Scope::Workflow, Period::Day, limit, OnExceed::Block);
+    let mut engine = with(vec![of_day("50.00")]);
+    let mut request = ask("g", 1);
+    request.workflow = "w".to_owned();
+    let answer = decide(&mut engine, &request, NOW);
+    tell(&mut engine, &costing(of(&answer), "40.00", Verdict::Success), NOW);
+    let shown = |engine: &Engine| {
+        let account = engine.state.accounts.values().next().unwrap();
+        let line = engine.line_of(account);
+        (line.limit, line.remaining())
+    };
+    assert_eq!(shown(&engine), (usd("50.00").0, usd("10.00").0));
+    engine.use_budgets(Arc::new(Budgets { all: vec![of_day("30.00")] }), Arc::default());
+    assert_eq!(shown(&engine), (usd("30.00").0, 0), "nothing has been booked since");
+    engine.use_budgets(Arc::new(Budgets { all: Vec::new() }), Arc::default());
+    assert_eq!(shown(&engine).0, usd("50.00").0, "a budget that is gone keeps what it was opened with");
+}

@@ -107,7 +107,7 @@ fn without_a_cheaper_model_there_is_nothing_to_compare_once_all_were_tried() {
     taught(&mut world, TURBO, 1, 0);
     let tried = row(&world, 24);
     assert_eq!((tried.standing, tried.cheaper_model.as_deref()), (FlagStanding::NotFlagged, None));
-    assert!(tried.sentence.ends_with("nothing to change."), "{}", tried.sentence);
+    assert!(tried.sentence.ends_with("nothing cheaper to move them to."), "{}", tried.sentence);
 }
 
 #[test]

@@ -1,0 +1,81 @@
+//! `oddsmaker simulate --validate`: whether flags and intervals hold what the reports claim, under the router's own sampling.
+
+use std::io::Write;
+
+use super::args::Format;
+use super::failure::Failure;
+use super::listing::{Cell, Column, Listing};
+use crate::simulation::validation::{FlagWorld, IntervalWorld, coverage, flag_share};
+
+/// Calls of a run that looks at flags.
+const STEPS: u64 = 10_000;
+
+const COLUMNS: [Column; 6] = [
+    Column::text("check", "Check"),
+    Column::text("world", "World"),
+    Column::number("tolerance", "ε"),
+    Column::number("reps", "Runs"),
+    Column::number("share", "Share"),
+    Column::text("must", "Must"),
+];
+
+/// Plays every world `reps` times and prints a row for each claim.
+///
+/// # Errors
+/// The output cannot be written.
+pub(super) fn run(reps: usize, seed: u64, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut listing = Listing::new(&COLUMNS);
+    let mut row = |check: &str, world: String, tolerance: f64, share: Option<f64>, must: &str| {
+        let shown = share.map_or_else(|| "–".to_owned(), |s| format!("{s:.3}"));
+        let cells: Vec<Cell> =
+            vec![check.into(), world.into(), tolerance.into(), reps.into(), Cell::shown(share, shown), must.into()];
+        listing.push(cells);
+    };
+    for tolerance in [0.0, 0.01] {
+        for (cheap, dear, must) in flag_worlds() {
+            let must = if tolerance == 0.0 { must } else { "" };
+            let world = FlagWorld { cheap, dear, tolerance };
+            let shown = format!("{:?} cheap, {dear} dear", world.cheap);
+            let share = flag_share(&world, STEPS, reps, seed);
+            if must.starts_with("at least") {
+                row(
+                    "flag ever raised, of runs whose dear model stayed in front",
+                    shown,
+                    tolerance,
+                    share.raised_of_dear,
+                    must,
+                );
+            } else {
+                row("flag ever raised", shown, tolerance, Some(share.raised), must);
+            }
+        }
+    }
+    for failure_cost in [1.0, 2.0, 3.0] {
+        for steps in [200, 1_000, 10_000] {
+            let rates = [0.8, 0.9];
+            let held = coverage(&IntervalWorld { rates, failure_cost, steps }, reps, seed);
+            let shown = format!("{rates:?}, {steps} calls, a failure costs {failure_cost} times as much");
+            row(
+                "cost per success in its 90 % interval",
+                shown.clone(),
+                0.01,
+                Some(held.cost_per_success),
+                "at least 0.87",
+            );
+            row("success rate in its 90 % interval", shown, 0.01, Some(held.success_rate), "");
+        }
+    }
+    listing.print(format, out)
+}
+
+/// Success rates of cheap candidates and of the dear one, and what is demanded without a tolerance.
+fn flag_worlds() -> [(Vec<f64>, f64, &'static str); 6] {
+    [
+        (vec![0.94], 0.96, "at most 0.05"),
+        (vec![0.94; 4], 0.96, "at most 0.05"),
+        (vec![0.96], 0.96, "at least 0.65"),
+        (vec![0.82], 0.96, "0"),
+        (vec![0.93], 0.96, ""),
+        (vec![0.95], 0.96, ""),
+    ]
+}
