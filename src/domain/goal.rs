@@ -231,6 +231,12 @@ pub struct Goal {
 }
 
 impl Goal {
+    /// Whether somebody worked on it and it has not ended since.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.closing.is_none() && self.opened_at != UnixMillis::default()
+    }
+
     /// Adds a note; of too many, the first stays and the oldest of the others goes.
     pub fn note(&mut self, note: Note) {
         if self.notes.len() >= NOTES_MAX {

@@ -20,6 +20,7 @@ pub mod history;
 pub mod interval;
 pub mod money;
 pub mod names;
+pub mod open_goals;
 pub mod outcome;
 pub mod param;
 pub mod pricing;

@@ -14,6 +14,7 @@ use super::flag::FlagState;
 use super::goal::{Goal, GoalSums};
 use super::goal_tally::{GoalKey, GoalSeries, GoalTally};
 use super::names::{LabelsId, NameId, Names};
+use super::open_goals::OpenGoals;
 use super::rollup::{Grain, RollupKey, Rollups, Tally};
 use super::time::UnixMillis;
 use super::tool::ToolState;
@@ -73,6 +74,8 @@ pub struct Touched {
     pub calls: HashSet<CallNo>,
     /// Goals.
     pub goals: HashSet<Arc<str>>,
+    /// Workflows and labels whose number of open goals changed.
+    pub open_goals: HashSet<(NameId, LabelsId)>,
     /// Accounts that belong to no goal.
     pub accounts: HashSet<AccountKey>,
     /// Tools.
@@ -124,8 +127,8 @@ pub struct State {
     pub calls: HashMap<CallNo, Call>,
     /// Goals at hand; the others are in the store.
     pub goals: HashMap<Arc<str>, Goal>,
-    /// Open goals by workflow, in the order in which somebody last worked on them.
-    pub open_goals: BTreeMap<NameId, BTreeSet<(UnixMillis, Arc<str>)>>,
+    /// Open goals: all counted, those at hand by when somebody last worked on them.
+    pub open_goals: OpenGoals,
     /// Accounts at hand that belong to no goal.
     pub accounts: HashMap<AccountKey, Account>,
     /// Tools.
@@ -294,6 +297,22 @@ impl State {
                 }
             });
         }
+    }
+
+    /// Counts a goal as open as it stands (`true`), or no more as open as it stands (`false`).
+    pub fn count_open(&mut self, id: &Arc<str>, open: bool) {
+        let Some(goal) = self.goals.get(id) else { return };
+        self.open_goals.change(id, goal, open);
+        if let Some(touched) = &mut self.touched {
+            touched.open_goals.insert((goal.workflow, goal.labels));
+        }
+    }
+
+    /// Whether a goal that is stored as open stands so and only there: at hand it is not known to be otherwise, nor listed.
+    #[must_use]
+    pub fn is_open_away(&self, workflow: NameId, last_at: UnixMillis, id: &str) -> bool {
+        let stands = |goal: &Goal| goal.is_open() && (goal.workflow, goal.last_at) == (workflow, last_at);
+        self.goals.get(id).is_none_or(stands) && !self.open_goals.is_at_hand(workflow, last_at, id)
     }
 
     /// Drops the minutes that are too old by the time of the last fact.

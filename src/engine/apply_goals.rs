@@ -98,7 +98,7 @@ pub(super) fn asked(state: &mut State, place: &Place, parent: &str, at: UnixMill
             goal.note(Note { at, by: String::new(), text: String::new(), what: NoteKind::Reopened });
         });
         reward(state, &id, None);
-        keep_open(state, &id);
+        state.count_open(&id, true);
     }
 }
 
@@ -129,7 +129,9 @@ pub(super) fn told(state: &mut State, call: &Call, recorded: &OutcomeRecorded) {
 fn work_on(state: &mut State, id: &Arc<str>, workflow: NameId, labels: LabelsId, parent: &str, at: UnixMillis) {
     // An account may have been opened on it a moment before.
     let is_new = state.goals.get(id).is_none_or(|g| g.opened_at == UnixMillis::default());
-    let old = state.goals.get(id).filter(|g| g.closing.is_none()).map(|g| (g.workflow, g.last_at));
+    if state.goals.get(id).is_some_and(Goal::is_open) {
+        state.count_open(id, false);
+    }
     let ancestors = if is_new && !parent.is_empty() { descend(state, id, parent, at) } else { Vec::new() };
     state.change_goal(id, |goal| {
         if is_new {
@@ -145,11 +147,8 @@ fn work_on(state: &mut State, id: &Arc<str>, workflow: NameId, labels: LabelsId,
         }
     });
     tell_kin(state, id);
-    if let Some((workflow, last_at)) = old {
-        forget_open(state, id, workflow, last_at);
-    }
-    if state.goals.get(id).is_some_and(|g| g.closing.is_none()) {
-        keep_open(state, id);
+    if state.goals.get(id).is_some_and(Goal::is_open) {
+        state.count_open(id, true);
     }
 }
 
@@ -174,21 +173,6 @@ fn descend(state: &mut State, id: &Arc<str>, parent: &str, at: UnixMillis) -> Ve
     chain
 }
 
-fn keep_open(state: &mut State, id: &Arc<str>) {
-    if let Some((workflow, last_at)) = state.goals.get(id).map(|g| (g.workflow, g.last_at)) {
-        state.open_goals.entry(workflow).or_default().insert((last_at, id.clone()));
-    }
-}
-
-fn forget_open(state: &mut State, id: &Arc<str>, workflow: NameId, last_at: UnixMillis) {
-    if let Some(open) = state.open_goals.get_mut(&workflow) {
-        open.remove(&(last_at, id.clone()));
-        if open.is_empty() {
-            state.open_goals.remove(&workflow);
-        }
-    }
-}
-
 /// The next call's place among those of its goal.
 pub(super) fn next_ordinal(state: &mut State, goal: &str, teaches: bool) -> u32 {
     let Some((id, _)) = state.goals.get_key_value(goal) else { return 0 };
@@ -208,8 +192,8 @@ pub(super) fn verdict(state: &State, goal: &str) -> Option<bool> {
 
 fn close(state: &mut State, closed: &GoalClosed, closing: Closing, what: NoteKind, at: UnixMillis) {
     let id: Arc<str> = Arc::from(closed.goal.as_str());
-    if let Some((workflow, last_at)) = state.goals.get(&id).map(|g| (g.workflow, g.last_at)) {
-        forget_open(state, &id, workflow, last_at);
+    if state.goals.get(&id).is_some_and(Goal::is_open) {
+        state.count_open(&id, false);
     }
     let note = Note { at, by: closed.by.clone(), text: closed.note.clone(), what };
     state.change_goal(&id, |goal: &mut Goal| {

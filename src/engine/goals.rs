@@ -1,12 +1,14 @@
 //! Goals from the outside: announced, ended, corrected, granted money, timed out. Requests in, facts out.
 
+use std::sync::Arc;
+
 use super::Engine;
 use super::error::EngineError;
-use super::hydrate::{self, ColdStore};
+use super::hydrate::{self, ColdStore, IdleAsked};
 use super::naming::Naming;
 use crate::domain::event::{Body, BudgetGranted, Event, GoalClosed, GoalStarted, Key};
 use crate::domain::goal::{Goal, GoalState};
-use crate::domain::names::NameKind;
+use crate::domain::names::{NameId, NameKind};
 use crate::domain::request_goal::{AmendGoal, CompleteGoal, GrantBudget, StartGoal};
 use crate::domain::time::UnixMillis;
 
@@ -157,16 +159,38 @@ impl Engine {
         Ok(GoalAct::new(Naming::default(), Body::BudgetGranted(Box::new(granted)), now))
     }
 
-    /// Goals on which nobody worked for too long by `now`, at most `most` of them, as one fact.
-    #[must_use]
-    pub fn time_out_goals(&self, now: UnixMillis, most: usize) -> Option<Event> {
+    /// Goals on which nobody worked for too long by `now`, at most `most` of them, as one fact; which ones does not depend
+    /// on what is at hand.
+    pub fn time_out_goals(&mut self, store: &dyn ColdStore, now: UnixMillis, most: usize) -> Option<Event> {
         let mut goals = Vec::new();
-        for (workflow, open) in &self.state.open_goals {
-            let patience_ms = self.goal_rules.idle_timeout_ms(self.state.names.text(NameKind::Workflow, *workflow));
-            let idle = open.iter().take_while(|(last_at, _)| last_at.plus_ms(patience_ms) <= now);
-            goals.extend(idle.take(most - goals.len()).map(|(_, goal)| goal.to_string()));
+        for workflow in self.state.open_goals.workflows() {
+            let name = self.state.names.text(NameKind::Workflow, workflow);
+            let until = now.plus_ms(-self.goal_rules.idle_timeout_ms(name));
+            let idle = self.idle_goals(store, workflow, until, most - goals.len());
+            goals.extend(idle.into_iter().map(|(_, goal)| goal.to_string()));
         }
         (!goals.is_empty()).then_some(Event { at: now, body: Body::GoalsTimedOut { goals } })
+    }
+
+    /// Open goals of a workflow on which nobody worked since `until`, those that lie idle longest first.
+    fn idle_goals(
+        &mut self,
+        store: &dyn ColdStore,
+        workflow: NameId,
+        until: UnixMillis,
+        most: usize,
+    ) -> Vec<(UnixMillis, Arc<str>)> {
+        let state = &self.state;
+        let mut idle: Vec<_> = state.open_goals.idle_at_hand(workflow, until).take(most).cloned().collect();
+        if most > 0 && state.open_goals.may_be_away(workflow, until) {
+            let is_away = |last_at, id: &str| state.is_open_away(workflow, last_at, id);
+            let found = store.idle_goals(&IdleAsked { workflow, until, most, wanted: &is_away });
+            idle.extend(found.goals);
+            idle.sort_unstable();
+            idle.truncate(most);
+            self.state.open_goals.away_from(workflow, found.from);
+        }
+        idle
     }
 
     fn said(&mut self, store: &dyn ColdStore, key: Option<Key>) -> Result<bool, EngineError> {

@@ -7,7 +7,9 @@ use crate::domain::budget::{Account, AccountKey, Charge};
 use crate::domain::call::{Call, CallNo, Order};
 use crate::domain::event::{Body, Event};
 use crate::domain::goal::Goal;
+use crate::domain::names::NameId;
 use crate::domain::state::{KeyUse, State};
+use crate::domain::time::UnixMillis;
 
 /// Where records live that are not at hand. Answers are as of the last write of the adapter; a record at hand is
 /// never asked for.
@@ -20,6 +22,29 @@ pub trait ColdStore {
     fn account(&self, key: AccountKey) -> Option<Account>;
     /// What an idempotency key was used for.
     fn key(&self, hash: u128) -> Option<KeyUse>;
+    /// The open goals of a workflow that `asked` lie idle since a moment or longer.
+    fn idle_goals(&self, asked: &IdleAsked<'_>) -> Idle;
+}
+
+/// Which idle goals are wanted.
+pub struct IdleAsked<'a> {
+    /// Of this workflow.
+    pub workflow: NameId,
+    /// Those nobody worked on since then.
+    pub until: UnixMillis,
+    /// So many at most.
+    pub most: usize,
+    /// Only those it says yes to: what is stored may have changed in memory since.
+    pub wanted: &'a dyn Fn(UnixMillis, &str) -> bool,
+}
+
+/// Goals that lie idle, as last written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Idle {
+    /// Those wanted, with when somebody last worked on them, the one that lies idle longest first.
+    pub goals: Vec<(UnixMillis, Arc<str>)>,
+    /// When somebody last worked on the one that lies idle longest of all stored, wanted or not; `None`: there is none.
+    pub from: Option<UnixMillis>,
 }
 
 /// No cold records: everything is at hand.
@@ -38,6 +63,9 @@ impl ColdStore for NoStore {
     }
     fn key(&self, _: u128) -> Option<KeyUse> {
         None
+    }
+    fn idle_goals(&self, _: &IdleAsked<'_>) -> Idle {
+        Idle::default()
     }
 }
 

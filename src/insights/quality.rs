@@ -7,7 +7,6 @@ use super::headline;
 use super::report_goals::Quality;
 use super::selector::{Fit, Selector};
 use super::sums::{count, ratio};
-use crate::domain::names::LabelsId;
 use crate::domain::rollup::Tally;
 use crate::domain::state::State;
 
@@ -32,21 +31,9 @@ pub(super) fn quality(state: &State, selector: &Selector, calls: &Tally, by_stat
 }
 
 fn goals_open(state: &State, selector: &Selector) -> u64 {
-    let mut open = 0;
     if !selector.is_of_goals() {
         return 0;
     }
-    for (workflow, goals) in &state.open_goals {
-        // Only filters on labels need the goals themselves.
-        if selector.fit_goal(*workflow, LabelsId::NONE) == Fit::In && !selector.is_of_labels() {
-            open += goals.len() as u64;
-            continue;
-        }
-        let fits = |id: &str| {
-            let labels = state.goals.get(id).map(|goal| goal.labels);
-            labels.is_some_and(|labels| selector.fit_goal(*workflow, labels) == Fit::In)
-        };
-        open += goals.iter().filter(|(_, id)| fits(id)).count() as u64;
-    }
-    open
+    let of = state.open_goals.counts();
+    of.filter(|((workflow, labels), _)| selector.fit_goal(*workflow, *labels) == Fit::In).map(|(_, count)| count).sum()
 }

@@ -87,11 +87,6 @@ impl Selector {
         self.workflow.ids.is_some()
     }
 
-    /// Whether there is a filter on labels.
-    pub(super) fn is_of_labels(&self) -> bool {
-        self.labels.ids.is_some()
-    }
-
     /// Whether goals of that workflow with these labels belong to the report.
     pub(super) fn fit_goal(&self, workflow: NameId, labels: LabelsId) -> Fit {
         self.workflow.fit(workflow).max(self.labels.fit(labels))

@@ -9,7 +9,7 @@ use crate::domain::budget::{Account, AccountKey};
 use crate::domain::call::{Call, CallNo};
 use crate::domain::goal::Goal;
 use crate::domain::state::KeyUse;
-use crate::engine::hydrate::ColdStore;
+use crate::engine::hydrate::{ColdStore, Idle, IdleAsked};
 use crate::state::{SledStore, StoreError};
 
 /// The store, or its absence. It changes under the engine's lock only.
@@ -92,6 +92,10 @@ impl ColdStore for Shelf {
 
     fn key(&self, hash: u128) -> Option<KeyUse> {
         self.0.load().store()?.key(hash)
+    }
+
+    fn idle_goals(&self, asked: &IdleAsked<'_>) -> Idle {
+        self.0.load().store().map_or_else(Idle::default, |store| store.idle_goals(asked))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Service, ServiceError};
 use crate::journal::{JournalError, JournalState};
 use crate::state::{CatchUpError, Standing, StoreError, bring_up};
 
-/// Expired decisions put into one fact at most.
+/// Expired decisions, or idle goals, put into one fact at most.
 const EXPIRE_AT_ONCE: usize = 1_000;
 
 /// How long a checkpoint waits for the journal: a full disk may take its time.
@@ -60,7 +60,8 @@ impl Service {
             while let Some(event) = engine.expire(now, EXPIRE_AT_ONCE) {
                 self.write(&mut engine, &[event])?;
             }
-            while let Some(event) = engine.time_out_goals(now, EXPIRE_AT_ONCE) {
+            // What is closed is at hand until the checkpoint, so the others wait for the next turn.
+            if let Some(event) = engine.time_out_goals(&self.shelf, now, EXPIRE_AT_ONCE) {
                 self.write(&mut engine, &[event])?;
             }
         }

@@ -18,6 +18,8 @@ use super::store::{SledStore, Written, slot_of};
 use super::{load, records, sums, trust};
 use crate::domain::budget::{Account, AccountKey};
 use crate::domain::call::{CallNo, Stage};
+use crate::domain::goal::Goal;
+use crate::domain::names::{LabelsId, NameId};
 use crate::domain::state::{State, Touched};
 use crate::domain::time::UnixMillis;
 use crate::journal::{fields, pb};
@@ -36,7 +38,7 @@ pub struct Checkpoint {
     pages: BTreeMap<u64, Vec<pb::Call>>,
     parts: Vec<(Vec<u8>, Part)>,
     /// Goals by name, each with the keys of its marks.
-    marks: Vec<(Arc<str>, [Vec<u8>; 2])>,
+    marks: Vec<(Arc<str>, Vec<Vec<u8>>)>,
     minutes_dropped: Vec<UnixMillis>,
     written: Written,
     cold: Committed,
@@ -88,6 +90,7 @@ impl SledStore {
             checkpoint.writes.insert(key, value);
         });
         checkpoint.add_goals(state, touched.goals);
+        checkpoint.add_open_goals(state, touched.open_goals);
         checkpoint.add_accounts(state, touched.accounts);
         checkpoint.add_keys(state, touched.keys);
         for tool in touched.tools {
@@ -141,8 +144,10 @@ impl SledStore {
             }
         }
         for goal in committed.goals {
-            if !touched.goals.contains(&goal) {
-                state.goals.remove(&goal);
+            if !touched.goals.contains(&goal)
+                && let Some(gone) = state.goals.remove(&goal).filter(Goal::is_open)
+            {
+                state.open_goals.put_away(&goal, &gone);
             }
         }
         for account in committed.accounts {
@@ -188,9 +193,12 @@ impl SledStore {
         for (id, marks) in marks {
             // Those of how it stood before: it may have ended since, come back, or only now have begun.
             if let Some(old) = self.get(&keys::goal(&id))? {
-                writes.extend(goal_records::marks_of(&id, &old)?.map(|mark| (mark, None)));
+                writes.extend(goal_records::marks_of(&id, &old)?.into_iter().map(|mark| (mark, None)));
             }
-            writes.extend(marks.map(|mark| (mark.clone(), Some(keys::seal(&mark, &pb::CallPage::default())))));
+            writes.extend(marks.into_iter().map(|mark| {
+                let value = keys::seal(&mark, &pb::CallPage::default());
+                (mark, Some(value))
+            }));
         }
         for (key, part) in parts {
             let sealed = keys::seal(&key, &part.stored());
@@ -288,17 +296,19 @@ impl Checkpoint {
             }
             self.put(keys::goal(&id), &goal_records::goal_of(&id, goal, parts));
             let ended = goal.closing.map(|closing| closing.state);
-            self.marks.push((id.clone(), keys::goal_marks(goal.workflow, ended, goal.opened_at, &id)));
-            let (workflow, entry) = (goal.workflow, (goal.last_at, id));
-            let is_open = state.open_goals.get(&workflow).is_some_and(|open| open.contains(&entry));
-            let (last_at, id) = entry;
-            let mark = Kind::OpenGoal.key(&[id.as_bytes()]);
-            if is_open {
-                self.put(mark, &pb::OpenGoal { workflow: workflow.0, last_at_ms: last_at.0 });
-            } else {
-                self.remove(mark);
-            }
+            let marks = keys::goal_marks(&id, goal.workflow, ended, [goal.opened_at, goal.last_at]);
+            self.marks.push((id.clone(), marks));
             self.cold.goals.push(id);
+        }
+    }
+
+    fn add_open_goals(&mut self, state: &State, kinds: HashSet<(NameId, LabelsId)>) {
+        for (workflow, labels) in kinds {
+            let key = keys::open_goals(workflow, labels);
+            match state.open_goals.count(workflow, labels) {
+                0 => self.remove(key),
+                count => self.put(key, &pb::OpenGoals { count }),
+            }
         }
     }
 

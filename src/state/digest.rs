@@ -49,6 +49,10 @@ fn of(state: &State, store: Option<&SledStore>) -> Result<[u8; 32], StoreError> 
     digest.record(b"meta", &load::meta_of(state))?;
     hot(state, &mut digest)?;
     sweep::calls(state, store, |number, call| digest.record(&number.0.to_be_bytes(), &call))?;
+    sweep::open_goals(state, store, |mark| {
+        digest.bytes(mark, &[]);
+        Ok(())
+    })?;
     let nothing = pb::Goal::default();
     sweep::goals(state, store, |id, goal| if goal == nothing { Ok(()) } else { digest.record(id.as_bytes(), &goal) })?;
     sweep::accounts(state, store, |key, account| digest.record(key, &account))?;
@@ -101,11 +105,8 @@ fn hot(state: &State, digest: &mut Digest) -> Result<(), StoreError> {
     for (until, number) in &state.open {
         digest.record(&until.0.to_be_bytes(), &pb::DecisionsExpired { calls: vec![number.0] })?;
     }
-    for (workflow, goals) in &state.open_goals {
-        for (last_at, goal) in goals {
-            let open = pb::OpenGoal { workflow: workflow.0, last_at_ms: last_at.0 };
-            digest.record(&Kind::OpenGoal.key(&[goal.as_bytes()]), &open)?;
-        }
+    for ((workflow, labels), count) in state.open_goals.counts() {
+        digest.record(&keys::open_goals(workflow, labels), &pb::OpenGoals { count })?;
     }
     for (tool, of) in sorted(&state.tools) {
         digest.record(&Kind::Tool.key(&[&tool.0.to_be_bytes()]), &goal_records::tool_of(of))?;

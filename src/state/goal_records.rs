@@ -147,9 +147,11 @@ pub(super) fn goal(id: &str, stored: pb::Goal, parts: Vec<pb::GoalPart>) -> Resu
 }
 
 /// Keys of the marks of a goal of that name as stored.
-pub(super) fn marks_of(id: &str, stored: &pb::Goal) -> Result<[Vec<u8>; 2], CodecError> {
+pub(super) fn marks_of(id: &str, stored: &pb::Goal) -> Result<Vec<Vec<u8>>, CodecError> {
     let ended = stored.closed_after_ms.map(|_| goal_facts::goal_state(stored.closed_as)).transpose()?;
-    Ok(keys::goal_marks(NameId(stored.workflow), ended, UnixMillis(stored.opened_at_ms), id))
+    let last_at_ms = stored.opened_at_ms.wrapping_add(stored.last_after_ms);
+    let times = [stored.opened_at_ms, last_at_ms].map(UnixMillis);
+    Ok(keys::goal_marks(id, NameId(stored.workflow), ended, times))
 }
 
 const VERDICTS: [ThreadVerdict; 4] =

@@ -40,7 +40,8 @@ pub(super) enum Kind {
     Page = b'p',
     Goal = b'g',
     GoalPart = b'G',
-    OpenGoal = b'w',
+    IdleGoal = b'w',
+    OpenGoals = b'W',
     GoalAt = b'b',
     GoalBy = b'B',
     Account = b'a',
@@ -84,9 +85,19 @@ pub(super) fn goal_by(workflow: NameId, state: Option<GoalState>, opened_at: Uni
     [&goals_of(workflow, state)[..], &goal_at(opened_at, id)[PREFIX..]].concat()
 }
 
-/// Keys of both marks by which a goal is found.
-pub(super) fn goal_marks(workflow: NameId, state: Option<GoalState>, opened_at: UnixMillis, id: &str) -> [Vec<u8>; 2] {
-    [goal_at(opened_at, id), goal_by(workflow, state, opened_at, id)]
+/// Keys of the marks by which a goal is found: how it began, how it ended, and, while it is open, when somebody last worked
+/// on it.
+pub(super) fn goal_marks(
+    id: &str,
+    workflow: NameId,
+    state: Option<GoalState>,
+    [opened_at, last_at]: [UnixMillis; 2],
+) -> Vec<Vec<u8>> {
+    let mut marks = vec![goal_at(opened_at, id), goal_by(workflow, state, opened_at, id)];
+    if state.is_none() && opened_at != UnixMillis::default() {
+        marks.push(idle_goal(workflow, last_at, id));
+    }
+    marks
 }
 
 /// The inverse of [`goal_at`].
@@ -120,6 +131,27 @@ pub(super) fn goal(id: &str) -> Vec<u8> {
 /// Key of a part of a goal.
 pub(super) fn goal_part(id: &str, part: u32) -> Vec<u8> {
     Kind::GoalPart.key(&[id.as_bytes(), &part.to_be_bytes()])
+}
+
+/// What the marks of the open goals of a workflow begin with on which somebody last worked then.
+pub(super) fn idle_since(workflow: NameId, last_at: UnixMillis) -> Vec<u8> {
+    Kind::IdleGoal.key(&[&workflow.0.to_be_bytes(), &sortable(last_at)])
+}
+
+/// Key of the mark of an open goal: within its workflow, the one that lies idle longest sorts first.
+pub(super) fn idle_goal(workflow: NameId, last_at: UnixMillis, id: &str) -> Vec<u8> {
+    [idle_since(workflow, last_at), id.as_bytes().to_vec()].concat()
+}
+
+/// The inverse of [`idle_goal`].
+pub(super) fn read_idle_goal(key: &[u8]) -> Result<(NameId, UnixMillis, &str), StoreError> {
+    let mut rest = Rest::of(key);
+    Ok((NameId(rest.u32()?), rest.instant()?, rest.text()?))
+}
+
+/// Key of the number of open goals of one kind.
+pub(super) fn open_goals(workflow: NameId, labels: LabelsId) -> Vec<u8> {
+    Kind::OpenGoals.key(&[&workflow.0.to_be_bytes(), &labels.0.to_be_bytes()])
 }
 
 /// Key of an account that belongs to no goal.

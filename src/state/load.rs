@@ -1,7 +1,7 @@
 //! Reads the hot part of the stored state back: everything but closed calls, goals, accounts of ended periods and
 //! idempotency keys, which stay where they are until a fact needs them. Whatever does not read is damage.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use prost::Message;
 use sled::Tree;
@@ -19,7 +19,7 @@ use crate::domain::time::UnixMillis;
 use crate::journal::{fields, pb};
 
 /// Format of the records this program writes, and the newest it reads.
-pub(super) const FORMAT: u32 = 5;
+pub(super) const FORMAT: u32 = 6;
 
 /// The record that says where the state stands; its sums are filled in by the commit.
 pub(super) fn meta_of(state: &State) -> pb::Meta {
@@ -112,7 +112,8 @@ pub(super) fn load(tree: &Tree) -> Result<Option<(State, Written)>, StoreError> 
     tasks(tree, &mut state)?;
     sums::load(tree, &mut state, UnixMillis(meta.minutes_from_ms))?;
     open_calls(tree, &mut state)?;
-    goals_and_budgets(tree, &mut state)?;
+    open_goals(tree, &mut state)?;
+    budgets(tree, &mut state)?;
     Ok(Some((state, written)))
 }
 
@@ -187,13 +188,30 @@ fn open_calls(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
     })
 }
 
-/// Which goals are open, accounts whose period is running, tools and alerts.
-fn goals_and_budgets(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
-    each(tree, Kind::OpenGoal, |id, open: pb::OpenGoal| {
-        let entry = (UnixMillis(open.last_at_ms), Arc::from(id.text()?));
-        state.open_goals.entry(NameId(open.workflow)).or_default().insert(entry);
+/// How many goals are open and since when they lie idle, by workflow.
+fn open_goals(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
+    each(tree, Kind::OpenGoals, |mut kind, open: pb::OpenGoals| {
+        let (workflow, labels) = (NameId(kind.u32()?), LabelsId(kind.u32()?));
+        state.open_goals.restore_count(workflow, labels, open.count);
         Ok(())
     })?;
+    let workflows: BTreeSet<NameId> = state.open_goals.counts().map(|((workflow, _), _)| workflow).collect();
+    for workflow in workflows {
+        let from = idle_from(tree, workflow)?;
+        state.open_goals.away_from(workflow, from);
+    }
+    Ok(())
+}
+
+/// When somebody last worked on the open goal of a workflow that lies idle longest.
+pub(super) fn idle_from(tree: &Tree, workflow: NameId) -> Result<Option<UnixMillis>, StoreError> {
+    let marks = Kind::IdleGoal.key(&[&workflow.0.to_be_bytes()]);
+    let first = tree.scan_prefix(marks).keys().next().transpose()?;
+    first.map(|key| Ok(keys::read_idle_goal(&key)?.1)).transpose()
+}
+
+/// Accounts whose period is running, tools and alerts.
+fn budgets(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
     for mark in tree.range(keys::ending(Some(state.last_at))..).keys() {
         let mark = mark?;
         if !mark.starts_with(&Kind::RunningAccount.prefix()) {

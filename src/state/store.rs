@@ -4,20 +4,20 @@
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use prost::Message;
 
 use super::error::StoreError;
 use super::keys::{self, Kind, SLOT_BITS};
 use super::quiet::{self, Last};
-use super::{goal_records, records};
+use super::{goal_records, load, records};
 use crate::domain::budget::{Account, AccountKey};
 use crate::domain::call::{Call, CallNo};
 use crate::domain::goal::Goal;
 use crate::domain::state::KeyUse;
 use crate::domain::time::UnixMillis;
-use crate::engine::hydrate::ColdStore;
+use crate::engine::hydrate::{ColdStore, Idle, IdleAsked};
 use crate::journal::pb;
 
 /// What is already stored, so that a checkpoint writes only the rest.
@@ -77,7 +77,7 @@ impl SledStore {
     /// # Errors
     /// [`StoreError::Broken`] with the first thing found.
     pub fn check(&self) -> Result<(), StoreError> {
-        self.careful(|| super::load::check(&self.db))
+        self.careful(|| load::check(&self.db))
     }
 
     /// Does `work` so that a panic of sled becomes damage, and damage is remembered.
@@ -168,6 +168,26 @@ impl ColdStore for SledStore {
 
     fn key(&self, hash: u128) -> Option<KeyUse> {
         self.find(&Kind::Key.key(&[&hash.to_be_bytes()]), |used| Ok(Some(records::key_use(&used))))
+    }
+
+    fn idle_goals(&self, asked: &IdleAsked<'_>) -> Idle {
+        self.careful(|| {
+            let IdleAsked { workflow, until, most, wanted } = *asked;
+            let mut idle = Idle { goals: Vec::new(), from: load::idle_from(&self.db, workflow)? };
+            let from = keys::idle_since(workflow, UnixMillis(i64::MIN));
+            for key in self.db.range(from..keys::idle_since(workflow, until.plus_ms(1))).keys() {
+                let key = key?;
+                let (_, last_at, id) = keys::read_idle_goal(&key)?;
+                if idle.goals.len() == most {
+                    break;
+                }
+                if wanted(last_at, id) {
+                    idle.goals.push((last_at, Arc::from(id)));
+                }
+            }
+            Ok(idle)
+        })
+        .unwrap_or_default()
     }
 }
 

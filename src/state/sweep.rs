@@ -61,6 +61,29 @@ pub(super) fn goals(
     })
 }
 
+/// Visits the mark of every open goal, by workflow and by when somebody last worked on it.
+pub(super) fn open_goals(
+    state: &State,
+    store: Option<&SledStore>,
+    mut visit: impl FnMut(&[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let at_hand = state.open_goals.at_hand();
+    let mut at_hand = at_hand.map(|(workflow, last_at, id)| keys::idle_goal(workflow, *last_at, id)).peekable();
+    if let Some(store) = store {
+        for key in store.db.scan_prefix(Kind::IdleGoal.prefix()).keys() {
+            let key = key?;
+            while let Some(mark) = at_hand.next_if(|mark| mark[..] < key[..]) {
+                visit(&mark)?;
+            }
+            let (workflow, last_at, id) = keys::read_idle_goal(&key)?;
+            if state.is_open_away(workflow, last_at, id) {
+                visit(&key)?;
+            }
+        }
+    }
+    at_hand.try_for_each(|mark| visit(&mark))
+}
+
 /// Visits every account that belongs to no goal, by its name.
 pub(super) fn accounts(
     state: &State,

@@ -91,8 +91,8 @@ fn an_idle_goal_times_out_by_its_workflow_and_may_still_be_told_how_it_ended() {
     engine.use_budgets(Arc::default(), Arc::new(rules));
     decide(&mut engine, &ask("quick", 1), NOW);
     decide(&mut engine, &PolicyRequest { workflow: "slow".to_owned(), ..ask("slow", 1) }, NOW);
-    assert_eq!(engine.time_out_goals(NOW.plus_ms(24 * HOUR_MS - 1), 10), None);
-    let event = engine.time_out_goals(NOW.plus_ms(24 * HOUR_MS), 10).unwrap();
+    assert_eq!(engine.time_out_goals(&NoStore, NOW.plus_ms(24 * HOUR_MS - 1), 10), None);
+    let event = engine.time_out_goals(&NoStore, NOW.plus_ms(24 * HOUR_MS), 10).unwrap();
     fold(&mut engine, &[event]);
     let state = |engine: &Engine, goal: &str| engine.state.goals[goal].closing.map(|c| c.state);
     assert_eq!((state(&engine, "quick"), state(&engine, "slow")), (Some(GoalState::TimedOut), None));
@@ -107,10 +107,10 @@ fn an_idle_goal_times_out_by_its_workflow_and_may_still_be_told_how_it_ended() {
         key: None,
     };
     assert!(matches!(engine.complete_goal(&NoStore, &otherwise, NOW), Err(EngineError::Precondition(_))));
-    let late = engine.time_out_goals(NOW.plus_ms(72 * HOUR_MS), 10).unwrap();
+    let late = engine.time_out_goals(&NoStore, NOW.plus_ms(72 * HOUR_MS), 10).unwrap();
     fold(&mut engine, &[late]);
     assert_eq!(state(&engine, "slow"), Some(GoalState::TimedOut));
-    assert!(engine.state.open_goals.is_empty());
+    assert_eq!(engine.state.open_goals, crate::domain::open_goals::OpenGoals::default());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod broken;
 mod crowded;
+mod idle;
 mod index;
 mod many;
 mod script;

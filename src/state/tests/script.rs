@@ -130,7 +130,7 @@ impl Script {
             18 => self.engine.expire(self.now, 50).into_iter().collect(),
             19..23 => self.gate(store),
             23..26 => self.act_on_goal(store),
-            26 => self.engine.time_out_goals(self.now, 4).into_iter().collect(),
+            26 => self.engine.time_out_goals(store, self.now, 4).into_iter().collect(),
             _ => self.administer(),
         };
         self.apply(store, events)
