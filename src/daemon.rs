@@ -172,6 +172,7 @@ fn open(
         clock: clock.clone(),
         token_key,
         max_pending_bytes: settings.ledger.max_pending_bytes,
+        retention_ms: settings.ledger.retention_ms,
         catalog_source,
         about,
     });

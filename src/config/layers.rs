@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn every_mistake_of_a_file_is_reported_with_its_line() {
         let file = "[server]\nlisten = 7070\nmax_conections = 1\nmax_connections = -1\nrequest_timeout = \"5 s\"\n\
-                    allowed_hosts = [\"a\", 1]\n[log]\nlevel = \"loud\"\n[ledger]\nretention = \"90d\"\n[sever]\n";
+                    allowed_hosts = [\"a\", 1]\ntls = \"on\"\n[log]\nlevel = \"loud\"\n[ledger]\nretention = \"90h\"\n[sever]\n";
         let Err(errors) = resolve(Some((file, "f")), pairs(&HOME).into_iter(), &[]) else { panic!("accepted") };
         let short: Vec<String> = errors.iter().map(|e| format!("{} {}", e.0.origin, e.0.message)).collect();
         let expected = [
@@ -244,9 +244,10 @@ mod tests {
             "f:4:19 -1 is not from 1 to 65536",
             "f:5:19 `5 s` is not a duration such as \"90s\", \"5m\", \"1h\" or \"7d\"",
             "f:6:23 expected a string, found an integer",
-            "f:8:9 `loud` is not one of error, warn, info, debug, trace",
-            "f:10:13 `retention` is not available in this version",
-            "f:11:2 unknown key `sever`",
+            "f:7:7 `tls` is not available in this version",
+            "f:9:9 `loud` is not one of error, warn, info, debug, trace",
+            "f:11:13 `90h` is not a whole number of days, such as 90d",
+            "f:12:2 unknown key `sever`",
         ];
         assert_eq!(short, expected);
     }

@@ -71,6 +71,8 @@ pub struct Ledger {
     pub segment_bytes: u64,
     /// Events not yet synced above which requests are refused, in bytes.
     pub max_pending_bytes: u64,
+    /// How long detail is kept, in milliseconds; 0: for ever.
+    pub retention_ms: i64,
     /// Time between two checkpoints of the state, in milliseconds.
     pub checkpoint_interval_ms: i64,
     /// How far the wall clock may lie before the last event at a start, in milliseconds.
@@ -159,6 +161,7 @@ impl Settings {
             data_dir,
             segment_bytes: 64 << 20,
             max_pending_bytes: 16 << 20,
+            retention_ms: 0,
             checkpoint_interval_ms: 200,
             max_clock_behind_ms: 24 * 3_600_000,
         };

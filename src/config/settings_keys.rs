@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use super::report::quoted;
 use super::setting_values::{hosts, integer, loopback, name_of, path, webhook_url, within, word};
 use super::settings::{LogFormat, LogLevel, Settings};
 use super::values::{format_duration_ms, parse_duration_ms};
@@ -78,7 +79,7 @@ pub(super) const ENV_PREFIX: &str = "ODDSMAKER_";
 pub(super) const DATA_DIR: &str = "ledger.data_dir";
 
 /// Tables and keys of the contract (table, key) this version refuses by name.
-pub(super) const NOT_YET: &[(&str, &str)] = &[("server", "tls"), ("ledger", "retention")];
+pub(super) const NOT_YET: &[(&str, &str)] = &[("server", "tls")];
 
 /// A setting without a flag, with the default of [`Settings::with_data_dir`].
 const fn key(
@@ -285,6 +286,24 @@ pub static KEYS: &[Key] = &[
         ledger.max_pending_bytes,
         "Events waiting for their sync above which requests are refused as UNAVAILABLE."
     ),
+    Key {
+        default_in_words: Some("for ever"),
+        ..key(
+            "ledger.retention",
+            Shape::Text,
+            "whole days, such as 90d; 0d is for ever",
+            "How long the detail of calls and goals, and idempotency keys, are kept; sums and posteriors are kept for ever.",
+            |s, v| {
+                let days = parse_duration_ms(v)?;
+                if days % DAY != 0 {
+                    return Err(format!("{} is not a whole number of days, such as 90d", quoted(v)));
+                }
+                s.ledger.retention_ms = within(days, 0..=36_500 * DAY, format_duration_ms)?;
+                Ok(())
+            },
+            |s| format_duration_ms(s.ledger.retention_ms),
+        )
+    },
     duration!(
         "ledger.checkpoint_interval",
         10..=60 * MINUTE,

@@ -25,6 +25,7 @@ fn every_value_that_is_shown_can_be_set() {
         "server.allowed_hosts" => "a,b".to_owned(),
         "log.format" => "json".to_owned(),
         "log.level" => "trace".to_owned(),
+        "ledger.retention" => "77d".to_owned(),
         "alerts.webhook_url" => "http://localhost:8080/alerts?from=here".to_owned(),
         path if path.ends_with("_bytes") => "1048576".to_owned(),
         _ if key.shape == Shape::Integer => "77".to_owned(),

@@ -14,6 +14,15 @@ use super::time::UnixMillis;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallNo(pub u64);
 
+/// A call as an id names it: what is needed to tell one that was dropped from one that never was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallRef {
+    /// Its number.
+    pub number: CallNo,
+    /// When it was decided, or made.
+    pub at: UnixMillis,
+}
+
 impl CallNo {
     const EPOCH_SHIFT: u32 = 40;
 

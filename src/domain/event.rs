@@ -128,6 +128,11 @@ pub enum Body {
     GoalClosed(Box<GoalClosed>),
     /// The end of a goal was corrected.
     GoalAmended(Box<GoalClosed>),
+    /// Detail before a moment was dropped.
+    DetailDropped {
+        /// That moment.
+        before: UnixMillis,
+    },
     /// Nobody worked on these goals any more.
     GoalsTimedOut {
         /// Which.

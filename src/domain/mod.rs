@@ -27,6 +27,7 @@ pub mod pricing;
 pub mod propensity;
 pub mod request;
 pub mod request_goal;
+pub mod retention;
 pub mod retries;
 pub mod rollup;
 pub mod series;

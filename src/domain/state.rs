@@ -15,6 +15,7 @@ use super::goal::{Goal, GoalSums};
 use super::goal_tally::{GoalKey, GoalSeries, GoalTally};
 use super::names::{LabelsId, NameId, Names};
 use super::open_goals::OpenGoals;
+use super::retention::Dropped;
 use super::rollup::{Grain, RollupKey, Rollups, Tally};
 use super::time::UnixMillis;
 use super::tool::ToolState;
@@ -54,6 +55,8 @@ pub struct KeyUse {
     pub call: CallNo,
     /// The event it was first answered from.
     pub seq: u64,
+    /// Time of that event.
+    pub at: UnixMillis,
 }
 
 /// An alert as it stands.
@@ -109,6 +112,8 @@ pub struct State {
     pub last_at: UnixMillis,
     /// How often a daemon opened this journal.
     pub epoch: u32,
+    /// Detail before this was dropped; 0: none was.
+    pub detail_from: UnixMillis,
     /// Versions of the catalogues that came into force, in order; the last one is in force.
     pub catalog_versions: Vec<String>,
     /// Names.
@@ -147,6 +152,8 @@ pub struct State {
     pub amendments_total: u64,
     /// What was touched; `None`: nobody asks.
     pub touched: Option<Touched>,
+    /// What was dropped for its age while it was at hand, and may still be stored as it stood before.
+    pub dropped: Dropped,
 }
 
 impl State {
@@ -245,6 +252,9 @@ impl State {
                 goal.own.change(&sums, add);
                 goal.whole.change(&sums, add);
             });
+            // One above it may have been dropped, and begun anew since: that is another goal.
+            let began = self.goals.get(&id).map_or_else(UnixMillis::default, |goal| goal.opened_at);
+            chain.retain(|above| self.goals.get(above).is_some_and(|goal| goal.opened_at <= began));
             for above in &chain {
                 self.change_goal(above, |goal| goal.whole.change(&sums, add));
             }
@@ -312,7 +322,8 @@ impl State {
     #[must_use]
     pub fn is_open_away(&self, workflow: NameId, last_at: UnixMillis, id: &str) -> bool {
         let stands = |goal: &Goal| goal.is_open() && (goal.workflow, goal.last_at) == (workflow, last_at);
-        self.goals.get(id).is_none_or(stands) && !self.open_goals.is_at_hand(workflow, last_at, id)
+        let is_open = self.goals.get(id).map_or_else(|| !self.dropped.goals.contains(id), stands);
+        is_open && !self.open_goals.is_at_hand(workflow, last_at, id)
     }
 
     /// Drops the minutes that are too old by the time of the last fact.

@@ -5,18 +5,19 @@ use super::error::EngineError;
 use super::hydrate::{self, ColdStore};
 use super::naming::{Naming, step_key};
 use super::record::{Recorded, standing};
-use crate::domain::call::{CallNo, Stage};
+use crate::domain::call::{CallNo, CallRef, Stage};
 use crate::domain::event::{Body, Event, Key, ModelState, OutcomeAmended};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::outcome::{CostSource, FailureReason, QualityMicro, Verdict};
+use crate::domain::retention;
 use crate::domain::time::UnixMillis;
 
 /// Which outcome is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AmendAddress {
     /// A call, by an outcome or decision id.
-    Call(CallNo),
+    Call(CallRef),
     /// The latest outcome of a step of a goal.
     Step {
         /// The goal.
@@ -64,7 +65,10 @@ impl Engine {
             return Ok(Recorded { call, duplicate: true, events: Vec::new(), first_seq: Some(seq) });
         }
         let call = match &amendment.address {
-            AmendAddress::Call(call) => *call,
+            AmendAddress::Call(of) => {
+                self.still_there(store, *of)?;
+                of.number
+            }
             AmendAddress::Step { goal, step } => {
                 let thread = hydrate::goal(&mut self.state, store, goal);
                 let found = thread.and_then(|g| g.thread.last_of_step(step_key(step, "", "")));
@@ -87,6 +91,32 @@ impl Engine {
         Ok(Recorded { call, duplicate: false, events: vec![Event { at: now, body }], first_seq: None })
     }
 
+    /// Refuses a call whose detail was dropped: what it was is not known any more, so nothing about it can be changed.
+    ///
+    /// # Errors
+    /// It was.
+    pub(super) fn still_there(&mut self, store: &dyn ColdStore, of: CallRef) -> Result<(), EngineError> {
+        let from = self.state.detail_from;
+        if of.at >= from || hydrate::call(&mut self.state, store, of.number).is_some() {
+            return Ok(());
+        }
+        Err(self.dropped())
+    }
+
+    /// What is said of a call whose detail was dropped.
+    #[must_use]
+    pub fn dropped(&self) -> EngineError {
+        let since = day(self.state.detail_from);
+        EngineError::Precondition(format!("the detail of this call was dropped: detail is kept since {since}"))
+    }
+
+    /// Drops the detail that is older than `kept_ms` by now (0: it is kept for ever), once a day.
+    #[must_use]
+    pub fn drop_detail(&self, kept_ms: i64, now: UnixMillis) -> Option<Event> {
+        let before = retention::dropped_before(now, kept_ms).filter(|before| *before > self.state.detail_from)?;
+        Some(Event { at: now, body: Body::DetailDropped { before } })
+    }
+
     /// The call that a decision's outcome was told of: its own, else the first of its other models' calls in decision
     /// order, whichever of them was reported first. A quality check is none of them.
     fn told_of(&mut self, store: &dyn ColdStore, number: CallNo) -> CallNo {
@@ -106,11 +136,13 @@ impl Engine {
     pub fn void(
         &mut self,
         store: &dyn ColdStore,
-        call: CallNo,
+        of: CallRef,
         by: &str,
         reason: &str,
         now: UnixMillis,
     ) -> Result<Option<Event>, EngineError> {
+        self.still_there(store, of)?;
+        let call = of.number;
         let known = hydrate::call(&mut self.state, store, call);
         match known.ok_or_else(|| EngineError::not_found("decision", "its record is gone"))?.stage {
             Stage::Voided => Ok(None),
@@ -157,6 +189,12 @@ impl Engine {
         let (from, by, reason) = (self.next_call, by.to_owned(), reason.to_owned());
         Event { at: now, body: Body::PosteriorReset { task, candidate, from, by, reason, key } }
     }
+}
+
+/// The day (UTC) of a moment, as people write it.
+#[must_use]
+pub fn day(at: UnixMillis) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.strftime("%F").to_string())
 }
 
 fn verdict(before: Option<Verdict>, amendment: &Amendment) -> Option<Verdict> {

@@ -43,6 +43,7 @@ pub fn apply(state: &mut State, seq: u64, event: &Event) {
                 of.note(event.at, change);
             }
         }
+        Body::DetailDropped { before } => state.drop_detail(*before),
         Body::AccountOpened(_)
         | Body::Gated(_)
         | Body::GoalStarted(_)
@@ -184,6 +185,7 @@ fn attempt(state: &mut State, seq: u64, recorded: &OutcomeRecorded) {
             state.replace_call(Some(&call), Call { follows_attempt, ..call.clone() });
         }
     }
+    state.drop_if_old(recorded.decision);
 }
 
 /// A decision whose record a crash lost, as the first call reported for it tells it.
@@ -296,6 +298,7 @@ fn close(state: &mut State, number: CallNo, stage: Stage) {
     };
     if may_close {
         state.replace_call(Some(&old), Call { stage, ..old.clone() });
+        state.drop_if_old(number);
     }
 }
 
@@ -337,7 +340,7 @@ fn looked(state: &mut State, look: &FlagLook) {
 
 pub(super) fn use_key(state: &mut State, key: Option<Key>, call: CallNo, seq: u64) {
     if let Some(key) = key {
-        state.keys.insert(key.hash, KeyUse { body: key.body, call, seq });
+        state.keys.insert(key.hash, KeyUse { body: key.body, call, seq, at: state.last_at });
         if let Some(touched) = &mut state.touched {
             touched.keys.push(key.hash);
         }

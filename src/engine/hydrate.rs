@@ -8,11 +8,12 @@ use crate::domain::call::{Call, CallNo, Order};
 use crate::domain::event::{Body, Event};
 use crate::domain::goal::Goal;
 use crate::domain::names::NameId;
+use crate::domain::retention;
 use crate::domain::state::{KeyUse, State};
 use crate::domain::time::UnixMillis;
 
 /// Where records live that are not at hand. Answers are as of the last write of the adapter; a record at hand is
-/// never asked for.
+/// never asked for, and one that was dropped may still be answered with.
 pub trait ColdStore {
     /// A call.
     fn call(&self, number: CallNo) -> Option<Call>;
@@ -72,7 +73,8 @@ impl ColdStore for NoStore {
 /// The call of that number, brought to hand.
 pub fn call<'a>(state: &'a mut State, store: &dyn ColdStore, number: CallNo) -> Option<&'a Call> {
     if !state.calls.contains_key(&number)
-        && let Some(found) = store.call(number)
+        && !state.dropped.calls.contains(&number)
+        && let Some(found) = store.call(number).filter(|found| !retention::drops_call(found, state.detail_from))
     {
         state.calls.insert(number, found);
     }
@@ -82,7 +84,8 @@ pub fn call<'a>(state: &'a mut State, store: &dyn ColdStore, number: CallNo) -> 
 /// The goal of that id, brought to hand.
 pub fn goal<'a>(state: &'a mut State, store: &dyn ColdStore, id: &str) -> Option<&'a Goal> {
     if !state.goals.contains_key(id)
-        && let Some(found) = store.goal(id)
+        && !state.dropped.goals.contains(id)
+        && let Some(found) = store.goal(id).filter(|found| !retention::drops_goal(found, state.detail_from))
     {
         state.goals.insert(Arc::from(id), found);
     }
@@ -94,7 +97,10 @@ pub fn key(state: &mut State, store: &dyn ColdStore, hash: u128) -> Option<KeyUs
     if let Some(used) = state.keys.get(&hash) {
         return Some(*used);
     }
-    let found = store.key(hash)?;
+    if state.dropped.keys.contains(&hash) {
+        return None;
+    }
+    let found = store.key(hash).filter(|found| !retention::drops_key(found, state.detail_from))?;
     state.keys.insert(hash, found);
     Some(found)
 }
@@ -102,7 +108,8 @@ pub fn key(state: &mut State, store: &dyn ColdStore, hash: u128) -> Option<KeyUs
 /// An account that belongs to no goal, brought to hand.
 pub fn account(state: &mut State, store: &dyn ColdStore, key: AccountKey) {
     if !state.accounts.contains_key(&key)
-        && let Some(found) = store.account(key)
+        && !state.dropped.accounts.contains(&key)
+        && let Some(found) = store.account(key).filter(|found| !retention::drops_account(found, state.detail_from))
     {
         state.accounts.insert(key, found);
     }

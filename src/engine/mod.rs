@@ -27,7 +27,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use admission::{GOAL_LIMIT, Line};
-pub use amend::{AmendAddress, Amendment};
+pub use amend::{AmendAddress, Amendment, day};
 pub use apply::apply;
 pub use decide::{PolicyAnswer, SeatView};
 pub use error::{EngineError, FieldViolation};

@@ -1,12 +1,13 @@
 //! What came of a call becomes a fact here: which call it settles, what it cost, whether it was seen before.
 
 use super::Engine;
+use super::amend::day;
 use super::error::EngineError;
 use super::hydrate::{self, ColdStore};
 use super::naming::{Naming, step_key};
 use crate::domain::beta::Beta;
 use crate::domain::budget::{Charge, Site};
-use crate::domain::call::{Arm, Call, CallNo, CallTraits, Selection, Settled, Stage};
+use crate::domain::call::{Arm, Call, CallNo, CallRef, CallTraits, Selection, Settled, Stage};
 use crate::domain::catalog::{Pins, Reward, ServiceTier};
 use crate::domain::event::{Body, Event, Key, NewCall, OutcomeRecorded, Place};
 use crate::domain::money::NanoUsd;
@@ -69,7 +70,7 @@ impl Engine {
         {
             return Ok(Recorded::again(found.0, found.1));
         }
-        let counted_at = counted_at(report.occurred_at, now)?;
+        let counted_at = counted_at(report.occurred_at, self.state.detail_from, now)?;
         if let Some(retried) = report.retry_of
             && hydrate::call(&mut self.state, store, retried).is_none()
         {
@@ -107,6 +108,7 @@ impl Engine {
         counted_at: UnixMillis,
         now: UnixMillis,
     ) -> Result<Recorded, EngineError> {
+        self.still_there(store, CallRef { number: decision.number, at: decision.at })?;
         let known = hydrate::call(&mut self.state, store, decision.number).cloned();
         if decision.candidate == NameId::NONE && known.is_none() {
             let say = "this decision served no model, so no outcome can follow from it; report a call made all the same \
@@ -474,8 +476,16 @@ fn keyless(decision: CallNo, body: u64) -> Key {
     Key { hash: u128::from_be_bytes(first), body }
 }
 
-fn counted_at(occurred_at: Option<UnixMillis>, now: UnixMillis) -> Result<UnixMillis, EngineError> {
+fn counted_at(
+    occurred_at: Option<UnixMillis>,
+    detail_from: UnixMillis,
+    now: UnixMillis,
+) -> Result<UnixMillis, EngineError> {
     match occurred_at {
+        Some(at) if at >= UnixMillis(0) && at < detail_from => {
+            let say = format!("lies before {}: detail of that time was dropped, and is not taken", day(detail_from));
+            Err(EngineError::field("occurred_at", say))
+        }
         Some(at) if at > now.plus_ms(CLOCK_SKEW_MS) => {
             Err(EngineError::field("occurred_at", "lies in the future; send when the call was made, or leave it out"))
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::hydrate::NoStore;
 use super::{AmendAddress, Amendment, Engine, PolicyAnswer};
-use crate::domain::call::{Arm, CallNo, Selection};
+use crate::domain::call::{Arm, CallNo, CallRef, Selection};
 use crate::domain::catalog::{
     Catalog, Model, Objective, Pins, Price, Rates, Rule, RuleVerdict, ServiceTier, Task, TaskCandidate, TaskSettings,
     TypicalUsage,
@@ -139,7 +139,7 @@ fn reference(answer: &PolicyAnswer) -> OutcomeOf {
 /// A correction of no call in particular.
 fn amendment(success: bool) -> Amendment {
     Amendment {
-        address: AmendAddress::Call(CallNo(0)),
+        address: AmendAddress::Call(CallRef::default()),
         success: Some(success),
         quality: None,
         failure_reason: None,
@@ -337,7 +337,8 @@ fn a_retry_and_a_cancelled_call_cost_but_do_not_teach() {
     assert_eq!(taught, 1, "only the first attempt");
     let retry = |n: CallNo| engine.state.calls[&n].is_retry();
     assert_eq!((retry(first), retry(second), retry(third)), (false, true, false));
-    let amendment = Amendment { address: AmendAddress::Call(first), ..amendment(true) };
+    let amendment =
+        Amendment { address: AmendAddress::Call(CallRef { number: first, ..CallRef::default() }), ..amendment(true) };
     let amended = engine.amend(&NoStore, &amendment, NOW).unwrap();
     fold(&mut engine, &amended.events);
     assert!(!engine.state.calls[&second].is_retry(), "what follows a success is a new turn");

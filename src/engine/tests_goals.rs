@@ -14,7 +14,7 @@ use super::hydrate::NoStore;
 use super::tests::{engine, fold, report};
 use super::{Engine, EngineError, PolicyAnswer};
 use crate::domain::budget::{Budget, Budgets, Measure, OnExceed, Period, Scope};
-use crate::domain::call::{CallNo, Stage};
+use crate::domain::call::{CallNo, CallRef, Stage};
 use crate::domain::catalog::TaskSettings;
 use crate::domain::draw::decision_rng;
 use crate::domain::event::{Event, Exhausted, Gated, PolicyVerdict};
@@ -86,6 +86,11 @@ pub(super) fn of(answer: &PolicyAnswer) -> OutcomeOf {
         step: place.step,
         traits: decided.traits,
     })
+}
+
+/// A call as its id names it.
+fn by_number(number: CallNo) -> CallRef {
+    CallRef { number, at: NOW }
 }
 
 fn costing(of: OutcomeOf, cost: &str, verdict: Verdict) -> OutcomeReport {

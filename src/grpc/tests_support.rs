@@ -52,6 +52,7 @@ pub(super) fn service_on(storage: Arc<dyn Storage>) -> Arc<Service> {
         beginning: None,
         clock,
         token_key: TokenKey::new([7; 32]),
+        retention_ms: 0,
         max_pending_bytes: 1 << 30,
         // The directory lives as long as this does.
         catalog_source: Box::new(move || Err(format!("{} holds no catalogue", dir.path().display()))),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Query, Report, report};
-use crate::domain::call::{Call, CallNo};
+use crate::domain::call::{Call, CallNo, CallRef};
 use crate::domain::catalog::{Catalog, Model, Price, Rates, ServiceTier, Task, TaskCandidate, TaskSettings};
 use crate::domain::event::{Event, Key};
 use crate::domain::goal::GoalState;
@@ -257,7 +257,7 @@ pub(super) fn key(n: u64) -> Key {
 /// A correction of a call that changes nothing yet.
 pub(super) fn correction(call: CallNo) -> Amendment {
     Amendment {
-        address: AmendAddress::Call(call),
+        address: AmendAddress::Call(CallRef { number: call, ..CallRef::default() }),
         success: None,
         quality: None,
         failure_reason: None,

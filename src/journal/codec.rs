@@ -133,6 +133,7 @@ fn body_of(event: &Event) -> Option<Stored> {
             by: by.clone(),
             reason: reason.clone(),
         }),
+        Body::DetailDropped { before } => Stored::DetailDropped(pb::DetailDropped { before_ms: before.0 }),
         Body::PosteriorReset { task, candidate, from, by, reason, key } => Stored::PosteriorReset(pb::PosteriorReset {
             task: task.0,
             candidate: candidate.0,
@@ -185,6 +186,7 @@ fn body(at: UnixMillis, stored: Stored) -> Result<Body, CodecError> {
             by: set.by,
             reason: set.reason,
         },
+        Stored::DetailDropped(dropped) => Body::DetailDropped { before: UnixMillis(dropped.before_ms) },
         Stored::PosteriorReset(reset) => Body::PosteriorReset {
             task: NameId(reset.task),
             candidate: NameId(reset.candidate),

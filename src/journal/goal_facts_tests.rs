@@ -84,6 +84,7 @@ pub(super) fn body() -> impl Strategy<Value = Body> {
         closed().prop_map(|c| Body::GoalClosed(Box::new(c))),
         closed().prop_map(|c| Body::GoalAmended(Box::new(c))),
         vec(text(), 0..4).prop_map(|goals| Body::GoalsTimedOut { goals }),
+        any::<i64>().prop_map(|before| Body::DetailDropped { before: UnixMillis(before) }),
         (text(), money(), text(), text(), key()).prop_map(|(goal, extra, approver, reason, key)| {
             Body::BudgetGranted(Box::new(BudgetGranted { goal, extra, approver, reason, key }))
         }),

@@ -25,7 +25,7 @@ use goal_reply::BudgetStanding;
 pub use reply::{CandidateReply, INTERVAL_LEVEL, OutcomeReply, PolicyReply, PosteriorReply, VoidReply};
 
 use crate::domain::beta::BetaGrid;
-use crate::domain::call::{Call, CallNo, CallTraits};
+use crate::domain::call::{Call, CallNo, CallRef, CallTraits};
 use crate::domain::event::{Body, Event};
 use crate::domain::outcome::{DecisionRef, OutcomeReport};
 use crate::domain::request::PolicyRequest;
@@ -115,6 +115,8 @@ pub struct Parts {
     pub token_key: TokenKey,
     /// Bytes not yet synced above which requests are refused.
     pub max_pending_bytes: u64,
+    /// How long detail is kept, in milliseconds; 0: for ever.
+    pub retention_ms: i64,
     /// Reads the catalogue again.
     pub catalog_source: CatalogSource,
     /// What status tells of the surroundings.
@@ -157,6 +159,7 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     token_key: TokenKey,
     max_pending_bytes: u64,
+    retention_ms: i64,
     catalog_source: CatalogSource,
     about: About,
     started: Instant,
@@ -219,7 +222,7 @@ impl Service {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { engine, journal, reader, store, stored_seq, clock, beginning, .. } = parts;
-        let Parts { token_key, max_pending_bytes, catalog_source, about, .. } = parts;
+        let Parts { token_key, max_pending_bytes, retention_ms, catalog_source, about, .. } = parts;
         Self {
             engine: Mutex::new(engine),
             journal,
@@ -228,6 +231,7 @@ impl Service {
             clock,
             token_key,
             max_pending_bytes,
+            retention_ms,
             catalog_source,
             about,
             started: Instant::now(),
@@ -352,14 +356,14 @@ impl Service {
     ///
     /// # Errors
     /// See [`ServiceError`].
-    pub async fn void(&self, call: CallNo, by: &str, reason: &str) -> Result<VoidReply, ServiceError> {
+    pub async fn void(&self, of: CallRef, by: &str, reason: &str) -> Result<VoidReply, ServiceError> {
         self.accepting()?;
         let (reply, synced) = {
             let mut engine = self.engine.lock();
             let now = self.clock.now();
-            let event = self.sure(engine.void(&self.shelf, call, by, reason, now))?;
+            let event = self.sure(engine.void(&self.shelf, of, by, reason, now))?;
             self.write(&mut engine, event.as_slice())?;
-            let told = engine.state.calls.get(&call).map(|c| (c.charges.clone(), c.goal.clone()));
+            let told = engine.state.calls.get(&of.number).map(|c| (c.charges.clone(), c.goal.clone()));
             let (charges, goal) = told.unwrap_or_default();
             let budgets = engine.standing(&charges, &goal).iter().map(BudgetStanding::from).collect();
             let synced = Synced(Some(self.journal.commit_waiter()));
@@ -438,7 +442,14 @@ impl Service {
     ) -> Result<Taken, ServiceError> {
         self.write(&mut engine, &recorded.events)?;
         let call = hydrate::call(&mut engine.state, &self.shelf, recorded.call);
-        let call = call.cloned().ok_or_else(|| ServiceError::Internal("a settled call is not at hand".to_owned()))?;
+        let Some(call) = call.cloned() else {
+            self.shelf.health()?;
+            // A key is younger than the call it corrected.
+            return Err(match recorded.duplicate {
+                true => engine.dropped().into(),
+                false => ServiceError::Internal("a settled call is not at hand".to_owned()),
+            });
+        };
         if !recorded.duplicate && call.reward_micro().is_some() {
             let change = engine.look_for_change(call.task, call.candidate, now);
             self.write(&mut engine, change.as_slice())?;

@@ -14,7 +14,7 @@ use crate::domain::names::{NameId, NameKind};
 use crate::domain::outcome::DecisionRef;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::TokenKind;
-use crate::engine::{Engine, hydrate};
+use crate::engine::{Engine, EngineError, day, hydrate};
 
 /// Goals on one receipt at most; those below beyond it are told by their sums in the goal above.
 const GOALS_MAX: usize = 1_000;
@@ -59,15 +59,21 @@ impl Service {
         }
         let mut below = Vec::new();
         for child in children {
-            if *left > 0 {
-                below.push(self.gather(engine, &child, without_calls, now, left)?);
+            if *left == 0 {
+                break;
+            }
+            match self.gather(engine, &child, without_calls, now, left) {
+                // Dropped for its age: told by its sums in the goal above.
+                Err(ServiceError::Engine(EngineError::NotFound { .. })) => {}
+                told => below.push(told?),
             }
         }
-        Ok(Gathered { reply, calls, accounts, below })
+        let kept_from = Some(engine.state.detail_from).filter(|from| !without_calls && reply.opened_at < *from);
+        Ok(Gathered { reply, calls, accounts, below, kept_from })
     }
 
     fn write_out(&self, engine: &Engine, gathered: Gathered) -> ReceiptReply {
-        let Gathered { reply, calls, accounts, below } = gathered;
+        let Gathered { reply, calls, accounts, below, kept_from } = gathered;
         let mut steps: Vec<StepReceipt> = Vec::new();
         let mut places: HashMap<u64, usize> = HashMap::new();
         let mut approvals = Approvals::new(&reply.notes);
@@ -81,6 +87,7 @@ impl Service {
             let allowed_by = allowed_by(call, &accounts, &mut approvals);
             step.calls.push(self.call_receipt(engine, call, allowed_by));
         }
+        steps.extend(kept_from.and_then(|from| dropped(&reply.own, &steps, from)));
         let sub_goals = below.into_iter().map(|b| self.write_out(engine, b)).collect();
         ReceiptReply { goal: reply, steps, sub_goals }
     }
@@ -134,6 +141,18 @@ struct Gathered {
     calls: Vec<Call>,
     accounts: HashMap<AccountKey, Opened>,
     below: Vec<Gathered>,
+    /// When the detail that is kept begins, where the goal is older.
+    kept_from: Option<UnixMillis>,
+}
+
+/// What the goal's own calls come to that were dropped for their age, so that the receipt adds up; `None`: nothing.
+fn dropped(own: &GoalSums, steps: &[StepReceipt], from: UnixMillis) -> Option<StepReceipt> {
+    let mut sums = *own;
+    steps.iter().for_each(|step| sums.change(&step.sums, false));
+    // What is open is not dropped, and not listed either.
+    sums.open = 0;
+    let step = format!("calls before {}, dropped for their age", day(from));
+    (sums != GoalSums::default()).then(|| StepReceipt { step, sums, ..StepReceipt::default() })
 }
 
 /// Which calls needed money that was granted: those that go beyond the limit without it, in decision order.
@@ -186,4 +205,19 @@ fn step_name(engine: &Engine, call: &Call) -> String {
     let kinds = [(NameKind::Step, call.step), (NameKind::Task, call.task), (NameKind::Tool, call.tool)];
     let named = kinds.into_iter().find(|(_, id)| *id != NameId::NONE);
     named.map_or_else(String::new, |(kind, id)| Arc::<str>::from(engine.state.names.text(kind, id)).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_dropped_is_a_line_of_its_own_and_the_receipt_adds_up() {
+        let own = GoalSums { cost: 70, calls: 3, ..GoalSums::default() };
+        let listed = StepReceipt { sums: GoalSums { cost: 20, calls: 1, ..own }, ..StepReceipt::default() };
+        let line = dropped(&own, std::slice::from_ref(&listed), UnixMillis(20_000 * 86_400_000)).unwrap();
+        assert_eq!((line.sums.cost, line.sums.calls, line.calls.len()), (50, 2, 0));
+        assert_eq!(line.step, "calls before 2024-10-04, dropped for their age");
+        assert!(dropped(&own, &[listed, line], UnixMillis(0)).is_none());
+    }
 }

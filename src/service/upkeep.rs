@@ -11,6 +11,9 @@ use crate::state::{CatchUpError, Standing, StoreError, bring_up};
 /// Expired decisions, or idle goals, put into one fact at most.
 const EXPIRE_AT_ONCE: usize = 1_000;
 
+/// Stored records looked at in one turn for whether their detail was dropped.
+const ERASE_AT_ONCE: usize = 2_000;
+
 /// How long a checkpoint waits for the journal: a full disk may take its time.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -64,8 +67,15 @@ impl Service {
             if let Some(event) = engine.time_out_goals(&self.shelf, now, EXPIRE_AT_ONCE) {
                 self.write(&mut engine, &[event])?;
             }
+            if let Some(event) = engine.drop_detail(self.retention_ms, now) {
+                self.write(&mut engine, &[event])?;
+            }
         }
-        self.checkpoint()
+        self.checkpoint()?;
+        if let Some(store) = self.shelf.store() {
+            store.erase_dropped(ERASE_AT_ONCE)?;
+        }
+        Ok(())
     }
 
     /// Writes the facts of the start, durably; until then nothing is taken.

@@ -2,7 +2,7 @@
 //! do, and every goal with goals below it what those do. Added up from the calls anew; it knows nothing of how the sums
 //! were kept up on the way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::error::StoreError;
 use super::store::SledStore;
@@ -10,6 +10,7 @@ use super::{goal_records, records, sweep};
 use crate::domain::budget::{Account, AccountKey, Booked, Measure};
 use crate::domain::goal::{Goal, GoalSums};
 use crate::domain::state::State;
+use crate::domain::time::UnixMillis;
 
 /// What was gone through, and what does not balance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Books {
 /// [`StoreError::Broken`]: a stored record does not read.
 pub fn books(state: &State, store: &SledStore) -> Result<Books, StoreError> {
     store.careful(|| {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger { from: state.detail_from, ..Ledger::default() };
         sweep::accounts(state, Some(store), |_, stored| {
             ledger.open(goal_records::account(stored, "")?);
             Ok(())
@@ -52,6 +53,7 @@ pub fn books(state: &State, store: &SledStore) -> Result<Books, StoreError> {
 /// An account, and what is left of it once everything booked on it is taken away.
 struct Line {
     name: String,
+    start: UnixMillis,
     measure: Measure,
     says: Booked,
     left: Booked,
@@ -59,11 +61,15 @@ struct Line {
 
 #[derive(Default)]
 struct Ledger {
+    /// Detail before this was dropped: what began before cannot be added up any more.
+    from: UnixMillis,
     accounts: HashMap<AccountKey, Line>,
     /// What a goal says of its own calls, less its calls.
     own: HashMap<String, GoalSums>,
     /// What a goal says of the goals below it, less those right below it.
     below: HashMap<String, GoalSums>,
+    /// Goals that began before.
+    old: HashSet<String>,
     books: Books,
 }
 
@@ -71,7 +77,8 @@ impl Ledger {
     fn open(&mut self, account: Account) {
         let opened = account.opened;
         let name = format!("{} of {} `{}`", opened.budget, opened.scope.as_str(), opened.instance);
-        let line = Line { name, measure: opened.measure, says: account.booked, left: account.booked };
+        let line =
+            Line { name, start: opened.start, measure: opened.measure, says: account.booked, left: account.booked };
         self.books.accounts += 1;
         if let Some(twice) = self.accounts.insert(opened.key, line) {
             self.books.problems.push(format!("account {} is there twice", twice.name));
@@ -80,6 +87,10 @@ impl Ledger {
 
     fn goal(&mut self, id: &str, goal: &Goal) {
         self.books.goals += 1;
+        if goal.opened_at < self.from {
+            self.old.insert(id.to_owned());
+            return;
+        }
         self.own.insert(id.to_owned(), goal.own);
         let mut below = goal.whole;
         below.change(&goal.own, false);
@@ -97,6 +108,8 @@ impl Ledger {
             self.books.charges += 1;
             match self.accounts.get_mut(&charge.account) {
                 Some(line) => line.left.change(&charge.booked(call, line.measure), false),
+                // That of an ended period, or of a goal above it that ended long ago.
+                None if self.from > UnixMillis::default() => {}
                 None => self.books.problems.push(format!("call {number} is booked on an account that is nowhere")),
             }
         }
@@ -105,13 +118,15 @@ impl Ledger {
         }
         match self.own.get_mut(&call.goal) {
             Some(left) => left.change(&GoalSums::of(call), false),
+            None if self.old.contains(&call.goal) => {}
             None => self.books.problems.push(format!("call {number} is of a goal that is nowhere")),
         }
     }
 
     fn close(self) -> Books {
-        let mut books = self.books;
-        let open: BTreeMap<_, _> = self.accounts.into_iter().filter(|(_, l)| l.left != Booked::default()).collect();
+        let (mut books, from) = (self.books, self.from);
+        let open: BTreeMap<_, _> =
+            self.accounts.into_iter().filter(|(_, l)| l.start >= from && l.left != Booked::default()).collect();
         for Line { name, says, left, .. } in open.into_values() {
             let mut sum = says;
             sum.change(&left, false);
@@ -120,7 +135,8 @@ impl Ledger {
             books.problems.push(format!("account {name} says {says}; its calls add up to {sum}"));
         }
         let differ = |sums: HashMap<String, GoalSums>| {
-            sums.into_iter().filter(|(_, left)| *left != GoalSums::default()).collect::<BTreeMap<_, _>>()
+            let known = |id: &String| !self.old.contains(id);
+            sums.into_iter().filter(|(id, left)| known(id) && *left != GoalSums::default()).collect::<BTreeMap<_, _>>()
         };
         for (goal, left) in differ(self.own) {
             books.problems.push(format!("goal `{goal}` does not add up to its calls: {left:?} too much"));

@@ -9,16 +9,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::error::StoreError;
+use super::evict::Committed;
 use super::goal_records::{self, Part};
 use super::keys::{self, Kind, SLOT_BITS};
 use super::store::{SledStore, Written, slot_of};
 use super::{load, records, sums, trust};
-use crate::domain::budget::{Account, AccountKey};
-use crate::domain::call::{CallNo, Stage};
-use crate::domain::goal::Goal;
+use crate::domain::budget::AccountKey;
+use crate::domain::call::Stage;
 use crate::domain::names::{LabelsId, NameId};
 use crate::domain::state::{State, Touched};
 use crate::domain::time::UnixMillis;
@@ -27,18 +26,24 @@ use crate::journal::{fields, pb};
 /// Records by key; `None`: to be removed.
 type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// Open decisions kept at hand, the newest ones; the others are read when their outcome or their end comes.
-pub(super) const OPEN_AT_HAND: usize = 50_000;
+/// What a goal has beside its own record.
+#[derive(Debug)]
+struct Beside {
+    began: UnixMillis,
+    /// The keys of its marks.
+    marks: Vec<Vec<u8>>,
+}
 
 /// What one step forward writes.
 #[derive(Debug)]
 pub struct Checkpoint {
     meta: pb::Meta,
     writes: Writes,
-    pages: BTreeMap<u64, Vec<pb::Call>>,
+    /// Calls by page and slot; `None`: dropped.
+    pages: BTreeMap<u64, Vec<(u32, Option<pb::Call>)>>,
     parts: Vec<(Vec<u8>, Part)>,
-    /// Goals by name, each with the keys of its marks.
-    marks: Vec<(Arc<str>, Vec<Vec<u8>>)>,
+    /// Goals; `None`: dropped.
+    goals: Vec<(Arc<str>, Option<Beside>)>,
     minutes_dropped: Vec<UnixMillis>,
     written: Written,
     cold: Committed,
@@ -51,15 +56,6 @@ impl Checkpoint {
     pub fn applied_seq(&self) -> u64 {
         self.meta.applied_seq
     }
-}
-
-/// What a committed step makes superfluous in memory.
-#[derive(Debug, Default)]
-pub struct Committed {
-    calls: Vec<CallNo>,
-    goals: Vec<Arc<str>>,
-    accounts: Vec<AccountKey>,
-    keys: Vec<u128>,
 }
 
 impl SledStore {
@@ -80,7 +76,7 @@ impl SledStore {
             writes: Writes::new(),
             pages: BTreeMap::new(),
             parts: Vec::new(),
-            marks: Vec::new(),
+            goals: Vec::new(),
             minutes_dropped,
             written: self.written().clone(),
             cold: Committed::default(),
@@ -129,80 +125,14 @@ impl SledStore {
         self.careful(|| self.write(checkpoint))
     }
 
-    /// Lets go of what `committed` made superfluous and nobody touched since; to be called under the engine's lock.
-    pub fn evict(&self, state: &mut State, committed: Committed) {
-        self.evict_to(state, committed, OPEN_AT_HAND);
-    }
-
-    /// As [`SledStore::evict`], keeping `at_hand` open decisions, and a fifth as many of whatever else was looked up.
-    pub(super) fn evict_to(&self, state: &mut State, committed: Committed, at_hand: usize) {
-        let Some(touched) = &state.touched else { return };
-        let keys: HashSet<u128> = touched.keys.iter().copied().collect();
-        for call in committed.calls {
-            if !touched.calls.contains(&call) {
-                state.calls.remove(&call);
-            }
-        }
-        for goal in committed.goals {
-            if !touched.goals.contains(&goal)
-                && let Some(gone) = state.goals.remove(&goal).filter(Goal::is_open)
-            {
-                state.open_goals.put_away(&goal, &gone);
-            }
-        }
-        for account in committed.accounts {
-            if !touched.accounts.contains(&account) {
-                state.accounts.remove(&account);
-            }
-        }
-        for key in committed.keys {
-            if !keys.contains(&key) {
-                state.keys.remove(&key);
-            }
-        }
-        let spare = at_hand / 5;
-        // What is left is open, touched, or was only looked up; the last must not pile up.
-        if state.calls.len() > state.open.len() + touched.calls.len() + spare {
-            state.calls.retain(|number, call| matches!(call.stage, Stage::Open(_)) || touched.calls.contains(number));
-        }
-        // Outcomes come soon or late; those that come late find their decision in the store.
-        if state.calls.len() > touched.calls.len() + at_hand + spare {
-            let mut numbers: Vec<CallNo> = state.calls.keys().copied().collect();
-            let oldest = numbers.len() - at_hand;
-            let kept_from = *numbers.select_nth_unstable(oldest).1;
-            state.calls.retain(|number, _| *number >= kept_from || touched.calls.contains(number));
-        }
-        if state.goals.len() > touched.goals.len() + spare {
-            state.goals.retain(|goal, _| touched.goals.contains(goal));
-        }
-        // Those of running periods stay, so it takes many new ones until another look pays.
-        let kept = self.accounts_kept.load(Ordering::Relaxed);
-        if state.accounts.len() > kept + touched.accounts.len() + spare {
-            let (now, touched) = (state.last_at, &touched.accounts);
-            let wanted = |key: &AccountKey, of: &Account| load::is_running(of, now) || touched.contains(key);
-            state.accounts.retain(|key, of| wanted(key, of));
-            self.accounts_kept.store(state.accounts.len(), Ordering::Relaxed);
-        }
-        if state.keys.len() > keys.len() + spare {
-            state.keys.retain(|key, _| keys.contains(key));
-        }
-    }
-
     fn write(&self, checkpoint: Checkpoint) -> Result<Committed, StoreError> {
-        let Checkpoint { mut meta, mut writes, pages, parts, marks, minutes_dropped, mut written, cold } = checkpoint;
-        for (id, marks) in marks {
-            // Those of how it stood before: it may have ended since, come back, or only now have begun.
-            if let Some(old) = self.get(&keys::goal(&id))? {
-                writes.extend(goal_records::marks_of(&id, &old)?.into_iter().map(|mark| (mark, None)));
-            }
-            writes.extend(marks.into_iter().map(|mark| {
-                let value = keys::seal(&mark, &pb::CallPage::default());
-                (mark, Some(value))
-            }));
+        let Checkpoint { meta, mut writes, pages, parts, goals, minutes_dropped, written, cold } = checkpoint;
+        for (id, goal) in goals {
+            self.add_goal(&id, goal, &mut writes)?;
         }
         for (key, part) in parts {
             let sealed = keys::seal(&key, &part.stored());
-            if self.db.get(&key)?.as_deref() != Some(&sealed[..]) {
+            if writes.contains_key(&key) || self.db.get(&key)?.as_deref() != Some(&sealed[..]) {
                 writes.insert(key, Some(sealed));
             }
         }
@@ -215,7 +145,8 @@ impl SledStore {
             let key = keys::page(page);
             let merged = merge(self.get(&key)?.unwrap_or_default(), calls);
             let open = merged.calls.iter().any(|call| call.open_after_ms.is_some());
-            writes.insert(key.clone(), Some(keys::seal(&key, &merged)));
+            let sealed = (!merged.calls.is_empty()).then(|| keys::seal(&key, &merged));
+            writes.insert(key, sealed);
             // A start finds the open decisions by these marks, one for a page that holds any.
             let mark = keys::open_page(page);
             let sealed = open.then(|| keys::seal(&mark, &pb::CallPage::default()));
@@ -228,6 +159,30 @@ impl SledStore {
                 }
             }
         }
+        self.put(writes, meta, written)?;
+        Ok(cold)
+    }
+
+    /// What a goal changes beside its own record: its marks, and what is left of one of its name that was dropped.
+    fn add_goal(&self, id: &str, goal: Option<Beside>, writes: &mut Writes) -> Result<(), StoreError> {
+        if let Some(old) = self.get::<pb::Goal>(&keys::goal(id))? {
+            // Marks of how it stood before: it may have ended since, come back, or only now have begun.
+            writes.extend(goal_records::marks_of(id, &old)?.into_iter().map(|mark| (mark, None)));
+            if goal.as_ref().is_none_or(|goal| goal.began.0 != old.opened_at_ms) {
+                for key in goal_records::keys_of(id, &old)? {
+                    writes.entry(key).or_insert(None);
+                }
+            }
+        }
+        writes.extend(goal.into_iter().flat_map(|goal| goal.marks).map(|mark| {
+            let value = keys::seal(&mark, &pb::CallPage::default());
+            (mark, Some(value))
+        }));
+        Ok(())
+    }
+
+    /// Puts records in place, all or none, with the count and sum of all in `meta`, and makes them durable.
+    pub(super) fn put(&self, writes: Writes, mut meta: pb::Meta, mut written: Written) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for (key, value) in writes {
             if let Some(old) = self.db.get(&key)? {
@@ -253,7 +208,7 @@ impl SledStore {
             written.marked = true;
         }
         *self.written() = written;
-        Ok(cold)
+        Ok(())
     }
 
     /// Makes everything written so far durable.
@@ -276,10 +231,13 @@ impl Checkpoint {
 
     fn add_calls(&mut self, state: &State, touched: &Touched) {
         for &number in &touched.calls {
-            let Some(call) = state.calls.get(&number) else { continue };
-            let mut stored = records::call_of(call);
-            stored.slot = slot_of(number);
-            self.pages.entry(number.0 >> SLOT_BITS).or_default().push(stored);
+            let page = self.pages.entry(number.0 >> SLOT_BITS).or_default();
+            let Some(call) = state.calls.get(&number) else {
+                page.push((slot_of(number), None));
+                continue;
+            };
+            let stored = pb::Call { slot: slot_of(number), ..records::call_of(call) };
+            page.push((stored.slot, Some(stored)));
             if !matches!(call.stage, Stage::Open(_)) {
                 self.cold.calls.push(number);
             }
@@ -288,7 +246,10 @@ impl Checkpoint {
 
     fn add_goals(&mut self, state: &State, goals: HashSet<Arc<str>>) {
         for id in goals {
-            let Some(goal) = state.goals.get(&id) else { continue };
+            let Some(goal) = state.goals.get(&id) else {
+                self.goals.push((id, None));
+                continue;
+            };
             let parts = goal_records::parts(goal);
             for number in 0..parts {
                 // Made into bytes only at the commit, which writes those that changed.
@@ -297,7 +258,7 @@ impl Checkpoint {
             self.put(keys::goal(&id), &goal_records::goal_of(&id, goal, parts));
             let ended = goal.closing.map(|closing| closing.state);
             let marks = keys::goal_marks(&id, goal.workflow, ended, [goal.opened_at, goal.last_at]);
-            self.marks.push((id.clone(), marks));
+            self.goals.push((id.clone(), Some(Beside { began: goal.opened_at, marks })));
             self.cold.goals.push(id);
         }
     }
@@ -314,7 +275,10 @@ impl Checkpoint {
 
     fn add_accounts(&mut self, state: &State, accounts: HashSet<AccountKey>) {
         for key in accounts {
-            let Some(account) = state.accounts.get(&key) else { continue };
+            let Some(account) = state.accounts.get(&key) else {
+                self.remove(keys::account(key));
+                continue;
+            };
             self.put(keys::account(key), &goal_records::account_of(account, ""));
             if load::is_running(account, state.last_at) {
                 self.put(keys::running(account.opened.resets_at, key), &pb::Account::default());
@@ -326,9 +290,13 @@ impl Checkpoint {
 
     fn add_keys(&mut self, state: &State, used: Vec<u128>) {
         for hash in used {
-            if let Some(used) = state.keys.get(&hash) {
-                self.put(Kind::Key.key(&[&hash.to_be_bytes()]), &records::key_use_of(used));
-                self.cold.keys.push(hash);
+            let key = Kind::Key.key(&[&hash.to_be_bytes()]);
+            match state.keys.get(&hash) {
+                Some(used) => {
+                    self.put(key, &records::key_use_of(used));
+                    self.cold.keys.push(hash);
+                }
+                None => self.remove(key),
             }
         }
     }
@@ -351,11 +319,15 @@ impl Checkpoint {
     }
 }
 
-fn merge(mut page: pb::CallPage, calls: Vec<pb::Call>) -> pb::CallPage {
-    for call in calls {
-        match page.calls.binary_search_by_key(&call.slot, |c| c.slot) {
-            Ok(i) => page.calls[i] = call,
-            Err(i) => page.calls.insert(i, call),
+fn merge(mut page: pb::CallPage, calls: Vec<(u32, Option<pb::Call>)>) -> pb::CallPage {
+    for (slot, call) in calls {
+        match (page.calls.binary_search_by_key(&slot, |c| c.slot), call) {
+            (Ok(i), Some(call)) => page.calls[i] = call,
+            (Err(i), Some(call)) => page.calls.insert(i, call),
+            (Ok(i), None) => {
+                page.calls.remove(i);
+            }
+            (Err(_), None) => {}
         }
     }
     page

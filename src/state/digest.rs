@@ -56,8 +56,7 @@ fn of(state: &State, store: Option<&SledStore>) -> Result<[u8; 32], StoreError> 
     let nothing = pb::Goal::default();
     sweep::goals(state, store, |id, goal| if goal == nothing { Ok(()) } else { digest.record(id.as_bytes(), &goal) })?;
     sweep::accounts(state, store, |key, account| digest.record(key, &account))?;
-    let used = state.keys.iter().map(|(hash, used)| (hash.to_be_bytes().to_vec(), records::key_use_of(used)));
-    sweep::merged(Kind::Key, used.collect(), store, |hash, used: pb::KeyUse| digest.record(hash, &used))?;
+    sweep::key_uses(state, store, |hash, used| digest.record(hash, &used))?;
     Ok(*digest.0.finalize().as_bytes())
 }
 

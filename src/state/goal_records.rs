@@ -100,6 +100,14 @@ pub(super) fn goal_of(id: &str, goal: &Goal, parts: usize) -> pb::Goal {
     }
 }
 
+/// The keys of all records of a goal of that name as stored.
+pub(super) fn keys_of(id: &str, stored: &pb::Goal) -> Result<Vec<Vec<u8>>, CodecError> {
+    let mut all = marks_of(id, stored)?;
+    all.push(keys::goal(id));
+    all.extend((0..stored.parts).map(|part| keys::goal_part(id, part)));
+    Ok(all)
+}
+
 /// A goal of that name as read, with its parts in order.
 pub(super) fn goal(id: &str, stored: pb::Goal, parts: Vec<pb::GoalPart>) -> Result<Goal, CodecError> {
     let opened_at = UnixMillis(stored.opened_at_ms);

@@ -59,6 +59,13 @@ impl Kind {
         key
     }
 
+    /// What the keys of all kinds behind this one begin with or behind.
+    pub(super) fn end(self) -> Vec<u8> {
+        let mut key = PROJECT.to_be_bytes().to_vec();
+        key.push(self as u8 + 1);
+        key
+    }
+
     /// The key of this kind that ends in `parts`.
     pub(super) fn key(self, parts: &[&[u8]]) -> Vec<u8> {
         let mut key = self.prefix();
@@ -321,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_record_under_another_key_or_with_a_flipped_bit_is_refused() {
-        let message = pb::KeyUse { body: 9, call: 8, seq: 7 };
+        let message = pb::KeyUse { body: 9, call: 8, seq: 7, at_ms: 6 };
         let key = Kind::Key.key(&[&5_u128.to_be_bytes()]);
         let value = seal(&key, &message);
         assert_eq!(unseal::<pb::KeyUse>(&key, &value).unwrap(), message);

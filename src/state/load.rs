@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use prost::Message;
 use sled::Tree;
 
-use super::checkpoint::OPEN_AT_HAND;
 use super::error::StoreError;
+use super::evict::OPEN_AT_HAND;
 use super::keys::{self, Kind, Rest, SLOT_BITS};
 use super::store::Written;
 use super::{goal_records, records, sums};
@@ -35,11 +35,12 @@ pub(super) fn meta_of(state: &State) -> pb::Meta {
         records: 0,
         records_sum: Vec::new(),
         last_alert: state.last_alert,
+        detail_from_ms: state.detail_from.0,
     }
 }
 
 /// The record that says where the state stands; `None`: nothing was ever stored.
-fn meta(tree: &Tree) -> Result<Option<pb::Meta>, StoreError> {
+pub(super) fn meta(tree: &Tree) -> Result<Option<pb::Meta>, StoreError> {
     let key = Kind::Meta.prefix();
     match tree.get(&key)? {
         Some(value) => {
@@ -103,6 +104,7 @@ pub(super) fn load(tree: &Tree) -> Result<Option<(State, Written)>, StoreError> 
         calls_total: meta.calls_total,
         amendments_total: meta.amendments_total,
         last_alert: meta.last_alert,
+        detail_from: UnixMillis(meta.detail_from_ms),
         touched: Some(Touched::default()),
         ..State::default()
     };

@@ -5,11 +5,12 @@
 //! |---|---|
 //! | `open.rs` | [`SledStore::open`]: trust, load, or set aside |
 //! | `store.rs` | [`SledStore`]: the handle, and what the engine asks of it |
-//! | `checkpoint.rs` | prepare (under the engine's lock), commit (outside it), evict |
+//! | `checkpoint.rs`, `evict.rs` | prepare (under the engine's lock), commit (outside it), evict |
 //! | `bring_up.rs` | the state at the end of the journal, with or without room for a store |
 //! | `catch_up.rs` | folding the journal's facts behind the last checkpoint |
 //! | `refold.rs` | the whole journal once more, and its money counted a second time |
 //! | `digest.rs` | one digest of everything folded, wherever it lies |
+//! | `erase.rs` | what was dropped for its age, out of the store |
 //! | `sweep.rs` | every record of a kind, wherever it lies |
 //! | `books.rs` | whether accounts and goals hold what the calls booked on them add up to |
 //! | `sums.rs`, `tally.rs`, `goal_sums.rs` | the sums over time: where they lie, and their bytes |
@@ -21,7 +22,9 @@ pub mod bring_up;
 mod catch_up;
 mod checkpoint;
 mod digest;
+mod erase;
 mod error;
+mod evict;
 mod goal_index;
 mod goal_records;
 mod goal_sums;
@@ -43,9 +46,10 @@ mod tests;
 pub use books::{Books, books};
 pub use bring_up::Standing;
 pub use catch_up::{CatchUpError, CaughtUp, catch_up, fold_in_memory};
-pub use checkpoint::{Checkpoint, Committed};
+pub use checkpoint::Checkpoint;
 pub use digest::{digest, digest_of_fold, digest_of_state};
 pub use error::StoreError;
+pub use evict::Committed;
 pub use open::{Opened, set_aside};
 pub use refold::{Refold, refold};
 pub use store::SledStore;

@@ -123,12 +123,12 @@ pub(super) fn call(number: CallNo, stored: pb::Call) -> Result<Call, CodecError>
 
 /// A use of an idempotency key as stored.
 pub(super) fn key_use_of(used: &KeyUse) -> pb::KeyUse {
-    pb::KeyUse { body: used.body, call: used.call.0, seq: used.seq }
+    pb::KeyUse { body: used.body, call: used.call.0, seq: used.seq, at_ms: used.at.0 }
 }
 
 /// A use of an idempotency key as read.
 pub(super) fn key_use(stored: &pb::KeyUse) -> KeyUse {
-    KeyUse { body: stored.body, call: CallNo(stored.call), seq: stored.seq }
+    KeyUse { body: stored.body, call: CallNo(stored.call), seq: stored.seq, at: UnixMillis(stored.at_ms) }
 }
 
 /// A cell as stored, without its version.

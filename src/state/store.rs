@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use prost::Message;
 
+use super::erase::Erasing;
 use super::error::StoreError;
 use super::keys::{self, Kind, SLOT_BITS};
 use super::quiet::{self, Last};
@@ -46,6 +47,8 @@ pub struct SledStore {
     pub(super) written: Mutex<Written>,
     /// Accounts at hand after those not wanted any more were last let go of.
     pub(super) accounts_kept: AtomicUsize,
+    /// How far what was dropped is out of it.
+    erasing: Mutex<Erasing>,
     broken: OnceLock<StoreError>,
     /// Behind `db`, so that it goes last.
     pub(super) last: Last<sled::Db>,
@@ -59,6 +62,7 @@ impl SledStore {
             dir: dir.to_owned(),
             written: Mutex::new(written),
             accounts_kept: AtomicUsize::new(0),
+            erasing: Mutex::default(),
             broken: OnceLock::new(),
             last,
         }
@@ -94,6 +98,10 @@ impl SledStore {
 
     pub(super) fn written(&self) -> MutexGuard<'_, Written> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn erasing(&self) -> MutexGuard<'_, Erasing> {
+        self.erasing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The stored message under `key`.

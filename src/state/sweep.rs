@@ -10,7 +10,9 @@ use super::keys::{self, Kind, SLOT_BITS};
 use super::store::SledStore;
 use super::{goal_records, load, records};
 use crate::domain::call::CallNo;
+use crate::domain::retention;
 use crate::domain::state::State;
+use crate::domain::time::UnixMillis;
 use crate::journal::pb;
 
 /// Visits every call by number, whether open, at hand, or on a stored page; the slot is 0.
@@ -33,8 +35,14 @@ pub(super) fn calls(
                 for earlier in std::mem::replace(&mut at_hand, later) {
                     add(earlier, pb::Call::default())?;
                 }
-                at_hand.remove(&number);
-                add(number, call)?;
+                let is_at_hand = at_hand.remove(&number);
+                let dropped = || {
+                    let call = records::call(number, call.clone())?;
+                    Ok::<_, StoreError>(retention::drops_call(&call, state.detail_from))
+                };
+                if is_at_hand || !(state.dropped.calls.contains(&number) || dropped()?) {
+                    add(number, call)?;
+                }
             }
             Ok(())
         })?;
@@ -51,6 +59,13 @@ pub(super) fn goals(
     let goals = state.goals.iter().map(|(id, goal)| (id.as_bytes().to_vec(), goal_records::goal_of(id, goal, 0)));
     merged(Kind::Goal, goals.collect(), store, |id, head: pb::Goal| {
         let id = std::str::from_utf8(id).map_err(|_| StoreError::broken("the name of a goal is no text"))?;
+        if state.detail_from > UnixMillis::default() {
+            let goal = goal_records::goal(id, head.clone(), Vec::new())?;
+            let erased = state.dropped.goals.contains(id) && !state.goals.contains_key(id);
+            if erased || retention::drops_goal(&goal, state.detail_from) {
+                return Ok(());
+            }
+        }
         match store {
             Some(store) if head.parts > 0 => {
                 let whole = store.whole_goal(id, head)?;
@@ -88,15 +103,42 @@ pub(super) fn open_goals(
 pub(super) fn accounts(
     state: &State,
     store: Option<&SledStore>,
-    visit: impl FnMut(&[u8], pb::Account) -> Result<(), StoreError>,
+    mut visit: impl FnMut(&[u8], pb::Account) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let accounts = state.accounts.iter();
     let accounts = accounts.map(|(key, of)| (key.0.to_be_bytes().to_vec(), goal_records::account_of(of, "")));
-    merged(Kind::Account, accounts.collect(), store, visit)
+    merged(Kind::Account, accounts.collect(), store, |key, account: pb::Account| {
+        let known = goal_records::account(account.clone(), "")?;
+        let of = known.opened.key;
+        let erased = state.dropped.accounts.contains(&of) && !state.accounts.contains_key(&of);
+        match erased || retention::drops_account(&known, state.detail_from) {
+            true => Ok(()),
+            false => visit(key, account),
+        }
+    })
+}
+
+/// Visits every use of an idempotency key, by its hash.
+pub(super) fn key_uses(
+    state: &State,
+    store: Option<&SledStore>,
+    mut visit: impl FnMut(&[u8], pb::KeyUse) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let used = state.keys.iter().map(|(hash, used)| (hash.to_be_bytes().to_vec(), records::key_use_of(used)));
+    merged(Kind::Key, used.collect(), store, |hash, used: pb::KeyUse| {
+        let mut number = [0; 16];
+        number.iter_mut().rev().zip(hash.iter().rev()).for_each(|(to, from)| *to = *from);
+        let of = u128::from_be_bytes(number);
+        let erased = state.dropped.keys.contains(&of) && !state.keys.contains_key(&of);
+        match erased || retention::drops_key(&records::key_use(&used), state.detail_from) {
+            true => Ok(()),
+            false => visit(hash, used),
+        }
+    })
 }
 
 /// Visits the records of a kind by id.
-pub(super) fn merged<M: Message + Default>(
+fn merged<M: Message + Default>(
     kind: Kind,
     at_hand: BTreeMap<Vec<u8>, M>,
     store: Option<&SledStore>,

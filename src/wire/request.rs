@@ -5,7 +5,7 @@ use super::digest::{self, Rpc};
 use super::fields::{Fields, NAME_BYTES_MAX, TEXT_BYTES_MAX};
 use super::pb;
 use super::refusal::Refusal;
-use crate::domain::call::CallNo;
+use crate::domain::call::CallRef;
 use crate::domain::event::Asked;
 use crate::domain::outcome::{DecisionRef, FailureReason, OutcomeOf, OutcomeReport, Verdict};
 use crate::domain::pricing::Usage;
@@ -18,7 +18,7 @@ const FAILED_SUCCESS: &str = "a call that succeeded has no failure reason; leave
 /// A decision or hold whose call was never made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct VoidDecision {
-    pub call: CallNo,
+    pub call: CallRef,
     pub by: String,
     pub reason: String,
 }
@@ -253,7 +253,7 @@ pub(super) fn amendment(mut request: pb::AmendOutcomeRequest, key: &TokenKey) ->
         f.refuse("failure_reason", FAILED_SUCCESS);
     }
     let mut amendment = Amendment {
-        address: AmendAddress::Call(CallNo::default()),
+        address: AmendAddress::Call(CallRef::default()),
         success: request.success,
         quality: f.quality("quality_score", request.quality_score),
         failure_reason,
@@ -272,9 +272,9 @@ pub(super) fn amendment(mut request: pb::AmendOutcomeRequest, key: &TokenKey) ->
     check_amend_address(&mut f, [&outcome_id, &decision_id, &goal, &step]);
     f.finish()?;
     amendment.address = if !outcome_id.is_empty() {
-        AmendAddress::Call(opened(key, TokenKind::Outcome, &outcome_id, "outcome_id")?.number)
+        AmendAddress::Call(call_of(&opened(key, TokenKind::Outcome, &outcome_id, "outcome_id")?))
     } else if !decision_id.is_empty() {
-        AmendAddress::Call(opened(key, TokenKind::Decision, &decision_id, "decision_id")?.number)
+        AmendAddress::Call(call_of(&opened(key, TokenKind::Decision, &decision_id, "decision_id")?))
     } else {
         AmendAddress::Step { goal, step }
     };
@@ -300,6 +300,11 @@ fn check_amend_address(f: &mut Fields, [outcome, decision, goal, step]: [&str; 4
     }
 }
 
+/// The call an id names.
+fn call_of(of: &DecisionRef) -> CallRef {
+    CallRef { number: of.number, at: of.at }
+}
+
 /// Checks a VoidDecision request.
 pub(super) fn void(request: pb::VoidDecisionRequest, key: &TokenKey) -> Result<VoidDecision, Refusal> {
     let mut f = Fields::default();
@@ -317,5 +322,5 @@ pub(super) fn void(request: pb::VoidDecisionRequest, key: &TokenKey) -> Result<V
         true => opened(key, TokenKind::Decision, &decision, "decision_id")?,
         false => opened(key, TokenKind::Hold, &hold, "hold_id")?,
     };
-    Ok(VoidDecision { call: of.number, by, reason })
+    Ok(VoidDecision { call: call_of(&of), by, reason })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::refusal::{Code, Refusal};
 use super::{pb, request, request_admin};
-use crate::domain::call::{Arm, CallNo, CallTraits, Selection};
+use crate::domain::call::{Arm, CallNo, CallRef, CallTraits, Selection};
 use crate::domain::catalog::ServiceTier;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::NameId;
@@ -33,6 +33,11 @@ fn reference() -> DecisionRef {
             learns_from_goal: false,
         },
     }
+}
+
+/// The call those ids name.
+fn called() -> CallRef {
+    CallRef { number: CallNo(41), at: UnixMillis(1_000) }
 }
 
 fn decision_id() -> String {
@@ -404,8 +409,8 @@ fn an_amendment_is_addressed_in_one_of_three_ways() {
         let request = pb::AmendOutcomeRequest { outcome_id, decision_id, goal_id, step, ..corrected() };
         request::amendment(request, &key()).map(|a| a.address)
     };
-    assert_eq!(of(Some(outcome_id()), None, None, None), Ok(AmendAddress::Call(CallNo(41))));
-    assert_eq!(of(None, Some(decision_id()), None, None), Ok(AmendAddress::Call(CallNo(41))));
+    assert_eq!(of(Some(outcome_id()), None, None, None), Ok(AmendAddress::Call(called())));
+    assert_eq!(of(None, Some(decision_id()), None, None), Ok(AmendAddress::Call(called())));
     let step = AmendAddress::Step { goal: "g".into(), step: "s".into() };
     assert_eq!(of(None, None, text("g"), text("s")), Ok(step));
     assert_eq!(of(Some(decision_id()), None, None, None).unwrap_err().code, Code::NotFound);
@@ -418,7 +423,7 @@ fn voiding_needs_a_decision_or_a_hold() {
         let request = pb::VoidDecisionRequest { decision_id, hold_id, by: text("ops"), reason: None };
         request::void(request, &key())
     };
-    let expected = request::VoidDecision { call: CallNo(41), by: "ops".into(), reason: String::new() };
+    let expected = request::VoidDecision { call: called(), by: "ops".into(), reason: String::new() };
     assert_eq!(void(Some(decision_id()), None), Ok(expected.clone()));
     assert_eq!(void(None, Some(hold_id())), Ok(expected));
     assert_eq!(fields(void(None, None)), ["decision_id"]);

@@ -26,6 +26,7 @@ mod persistence;
 mod properties;
 mod readme;
 mod replay;
+mod retention;
 mod routing;
 mod scenario;
 #[expect(dead_code, reason = "the benches use more of it")]

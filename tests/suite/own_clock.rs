@@ -58,6 +58,7 @@ impl Timed {
             beginning: Some(catalogue.to_owned()),
             clock: clock.clone(),
             token_key: TokenKey::new([7; 32]),
+            retention_ms: 0,
             max_pending_bytes: 1 << 30,
             catalog_source: Box::new(|| Err("the catalogue of this test does not change".to_owned())),
             about: About::default(),

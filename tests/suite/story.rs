@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use oddsmaker::config::parse_catalogue;
-use oddsmaker::domain::call::{Call, CallNo};
+use oddsmaker::domain::call::{Call, CallNo, CallRef};
 use oddsmaker::domain::event::{Event, Key};
 use oddsmaker::domain::money::NanoUsd;
 use oddsmaker::domain::names::{NameId, NameKind};
@@ -163,7 +163,7 @@ impl World {
             None => (None, None),
         };
         let amendment = Amendment {
-            address: AmendAddress::Call(self.recorded[&decision.number]),
+            address: AmendAddress::Call(CallRef { number: self.recorded[&decision.number], ..CallRef::default() }),
             success,
             quality: truth.quality,
             failure_reason,

@@ -4,11 +4,12 @@
 use super::super::hydrate::NoStore;
 use super::super::{AmendAddress, Amendment, Engine, EngineError, PolicyAnswer};
 use super::{NOW, amendment, decide, engine, fold, quiet, record, reference, report, request};
-use crate::domain::call::{CallNo, Stage};
+use crate::domain::call::{CallNo, CallRef, Stage};
 use crate::domain::event::Key;
 use crate::domain::names::NameKind;
-use crate::domain::outcome::{FailureReason, OutcomeReport, Verdict};
+use crate::domain::outcome::{FailureReason, OutcomeOf, OutcomeReport, Verdict};
 use crate::domain::request::PolicyRequest;
+use crate::domain::time::DAY_MS;
 
 /// A decision with fallbacks, and the best ranked of them.
 fn decided_with_fallback(engine: &mut Engine) -> (PolicyAnswer, String) {
@@ -79,9 +80,9 @@ fn a_quality_check_alone_leaves_the_decision_open() {
     let number = answer.decided.number;
     let check = OutcomeReport { evaluation: true, key: key(1), ..report(reference(&answer), Some(Verdict::Success)) };
     record(&mut engine, &check);
-    let asked = Amendment { address: AmendAddress::Call(number), ..amendment(true) };
+    let asked = Amendment { address: AmendAddress::Call(CallRef { number, ..CallRef::default() }), ..amendment(true) };
     assert!(matches!(engine.amend(&NoStore, &asked, NOW), Err(EngineError::NotFound { .. })));
-    let void = engine.void(&NoStore, number, "", "", NOW).unwrap();
+    let void = engine.void(&NoStore, CallRef { number, ..CallRef::default() }, "", "", NOW).unwrap();
     assert!(void.is_some(), "it may still be declared never made");
     let expired = engine.expire(answer.decided.expires_at, 10).unwrap();
     fold(&mut engine, &[expired]);
@@ -107,7 +108,41 @@ fn a_correction_by_decision_is_of_its_first_production_call_in_whichever_order_t
             let other = OutcomeReport { model_served, key: key(n as u64), ..report(reference(&answer), None) };
             calls[n] = record(&mut engine, &other);
         }
-        let asked = Amendment { address: AmendAddress::Call(answer.decided.number), ..amendment(true) };
+        let asked = Amendment {
+            address: AmendAddress::Call(CallRef { number: answer.decided.number, ..CallRef::default() }),
+            ..amendment(true)
+        };
         assert_eq!(engine.amend(&NoStore, &asked, NOW).unwrap().call, calls[0], "told {told:?}");
     }
+}
+
+#[test]
+fn what_was_dropped_for_its_age_can_be_neither_told_nor_changed() {
+    let mut engine = engine(quiet());
+    let answer = decide(&mut engine, &request());
+    let later = NOW.plus_ms(100 * DAY_MS);
+    let expired = engine.expire(later, 9).unwrap();
+    let dropped = engine.drop_detail(30 * DAY_MS, later).unwrap();
+    fold(&mut engine, &[expired, dropped]);
+    let of = CallRef { number: answer.decided.number, at: NOW };
+    let said = |error: EngineError| match error {
+        EngineError::Precondition(say) => say,
+        other => panic!("{other}"),
+    };
+    let kept = "the detail of this call was dropped: detail is kept since";
+    let told = said(engine.record(&NoStore, &report(reference(&answer), Some(Verdict::Success)), later).unwrap_err());
+    assert!(told.starts_with(kept), "{told}");
+    let asked = Amendment { address: AmendAddress::Call(of), ..amendment(true) };
+    assert_eq!(said(engine.amend(&NoStore, &asked, later).unwrap_err()), told);
+    assert_eq!(said(engine.void(&NoStore, of, "", "", later).unwrap_err()), told);
+    let elsewhere = OutcomeOf::Elsewhere { task: String::new(), model: "x/strange".to_owned() };
+    // An id that never was is not said to be old.
+    let never = Amendment { address: AmendAddress::Call(CallRef { at: later, ..of }), ..amendment(true) };
+    assert!(matches!(engine.amend(&NoStore, &never, later), Err(EngineError::NotFound { .. })));
+
+    let far = OutcomeReport { occurred_at: Some(NOW), ..report(elsewhere, None) };
+    let Err(EngineError::Invalid { violations }) = engine.record(&NoStore, &far, later) else { panic!("taken") };
+    assert_eq!(violations[0].field, "occurred_at");
+    let kept = OutcomeReport { occurred_at: Some(engine.state.detail_from), ..far };
+    assert!(engine.record(&NoStore, &kept, later).is_ok());
 }

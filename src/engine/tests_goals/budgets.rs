@@ -40,7 +40,7 @@ fn a_hold_is_settled_expires_as_presumed_spent_or_is_given_back() {
     tell(&mut engine, &costing(of(&lost), "0.05", Verdict::Success), late);
     assert_eq!(booked(&engine), (80_000_000, 0, 0), "a late outcome is the truth");
     let never = decide(&mut engine, &ask("g", 20_000), late);
-    let void = engine.void(&NoStore, never.decided.number, "ops", "never sent", late).unwrap();
+    let void = engine.void(&NoStore, by_number(never.decided.number), "ops", "never sent", late).unwrap();
     fold(&mut engine, void.as_slice());
     assert_eq!(booked(&engine), (80_000_000, 0, 0));
     let unknown = decide(&mut engine, &ask("g", 20_000), late);
@@ -102,7 +102,7 @@ fn all_budgets_hold_a_call_or_none_does_and_none_is_ever_overdrawn() {
                 }
                 8 if !open.is_empty() => {
                     let answer = open.swap_remove(rng.random_range(0..open.len()));
-                    if let Ok(Some(event)) = engine.void(&NoStore, answer.decided.number, "x", "y", now) {
+                    if let Ok(Some(event)) = engine.void(&NoStore, by_number(answer.decided.number), "x", "y", now) {
                         fold(&mut engine, &[event]);
                     }
                 }
@@ -164,7 +164,7 @@ fn a_downgrade_serves_the_cheapest_that_fits_whenever_the_choice_does_not() {
         let model = engine.catalog().models()[answer.served.unwrap()].id.to_string();
         *verdicts.entry((answer.decided.verdict, model)).or_insert(0) += 1;
         fold(&mut engine, &answer.events);
-        let void = engine.void(&NoStore, answer.decided.number, "x", "y", NOW).unwrap();
+        let void = engine.void(&NoStore, by_number(answer.decided.number), "x", "y", NOW).unwrap();
         fold(&mut engine, void.as_slice());
     }
     let kinds: Vec<_> = verdicts.keys().map(|(v, m)| (*v, m.as_str())).collect();
@@ -347,7 +347,7 @@ fn a_downgrade_lists_what_fits_cheapest_first_and_a_fallback_is_downgraded_anew(
         let drawn = decide(&mut engine, &any_model("g", 10_000), NOW);
         assert_eq!(drawn.decided.verdict, PolicyVerdict::Downgrade, "p/huge would cost $0.90");
         assert_eq!(listed(&engine, &drawn), ["p/a", "p/b", "p/c", "p/d"], "whatever was drawn");
-        let void = engine.void(&NoStore, drawn.decided.number, "x", "y", NOW).unwrap();
+        let void = engine.void(&NoStore, by_number(drawn.decided.number), "x", "y", NOW).unwrap();
         fold(&mut engine, void.as_slice());
     }
     let first = decide(&mut engine, &any_model("g", 10_000), NOW);

@@ -91,7 +91,7 @@ fn the_largest_cost_of_a_tool_is_that_of_the_truth_as_it_is_known_now() {
     let call = tell(&mut engine, &costing(of_gate(&first), "0.06", Verdict::Success), NOW);
     assert_eq!(held(&mut engine), usd("0.06"));
     let correct = |engine: &mut Engine, cost: &str| {
-        let address = AmendAddress::Call(call);
+        let address = AmendAddress::Call(by_number(call));
         let amendment = Amendment { address, success: None, cost: Some(usd(cost)), ..blank() };
         let amended = engine.amend(&NoStore, &amendment, NOW).unwrap();
         fold(engine, &amended.events);
@@ -104,7 +104,7 @@ fn the_largest_cost_of_a_tool_is_that_of_the_truth_as_it_is_known_now() {
 
 fn blank() -> Amendment {
     Amendment {
-        address: AmendAddress::Call(CallNo(0)),
+        address: AmendAddress::Call(CallRef::default()),
         success: None,
         quality: None,
         failure_reason: None,

@@ -3,6 +3,7 @@
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
+use crate::domain::call::CallRef;
 use crate::domain::draw::decision_rng;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{Labels, NameKind};
@@ -103,7 +104,7 @@ fn told(stories: &[Story], turns: &[(usize, Option<usize>)]) -> Report {
         match next[turn] {
             0 => firsts[turn] = Some(world.record(&story.first)),
             later => {
-                let address = AmendAddress::Call(firsts[turn].unwrap());
+                let address = AmendAddress::Call(CallRef { number: firsts[turn].unwrap(), ..CallRef::default() });
                 world.amend(&Amendment { address, ..story.corrections[later - 1].clone() });
             }
         }

@@ -7,6 +7,7 @@ use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
 use super::any_order::{DECISIONS, NOW_MINUTES, Story, decide_all, known_at_once, random_story, turns};
+use crate::domain::call::CallRef;
 use crate::domain::catalog::TaskSettings;
 use crate::domain::draw::decision_rng;
 use crate::domain::goal::GoalState;
@@ -117,7 +118,8 @@ fn told(stories: &[Story], acts: &[(u64, Act)], order: &[Turn]) -> Report {
                 match next[turn] {
                     0 => firsts[turn] = Some(world.record(&stories[turn].first)),
                     later => {
-                        let address = AmendAddress::Call(firsts[turn].unwrap());
+                        let address =
+                            AmendAddress::Call(CallRef { number: firsts[turn].unwrap(), ..CallRef::default() });
                         let correction = stories[turn].corrections[later - 1].clone();
                         world.amend(&crate::engine::Amendment { address, ..correction });
                     }

@@ -1,6 +1,7 @@
 //! Edges of windows, decisions without outcome, and filters, those past the cap of names included.
 
 use super::assert_close;
+use crate::domain::call::CallRef;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{Labels, NAMES_MAX};
 use crate::domain::outcome::OutcomeOf;
@@ -108,7 +109,16 @@ fn decisions_are_open_settled_expired_or_voided() {
     assert_eq!((report.headline.decisions, report.decisions_open, report.headline.calls), (5, 5, 0));
     assert_eq!(report.by_task[0].calls, 0, "an open decision is in no figure but these");
     world.record(&came_to(OutcomeOf::Decision(open[0]), true, 1_000_000));
-    let void = world.engine.void(&crate::engine::hydrate::NoStore, open[1].number, "me", "why", world.now).unwrap();
+    let void = world
+        .engine
+        .void(
+            &crate::engine::hydrate::NoStore,
+            CallRef { number: open[1].number, ..CallRef::default() },
+            "me",
+            "why",
+            world.now,
+        )
+        .unwrap();
     world.apply(void.as_slice());
     world.now = world.now.plus_ms(2 * HOUR_MS);
     let expired = world.engine.expire(world.now, 2);

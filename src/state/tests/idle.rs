@@ -13,11 +13,11 @@ use crate::engine::hydrate::{self, NoStore};
 use crate::engine::{Engine, apply};
 use crate::state::{Opened, SledStore, digest, digest_of_state};
 
-const AT: UnixMillis = UnixMillis(1_795_000_000_000);
+pub(super) const AT: UnixMillis = UnixMillis(1_795_000_000_000);
 const GOALS: u32 = 5_000;
 const FLOW: NameId = NameId(2);
 
-fn started(n: u32) -> Event {
+pub(super) fn started(n: u32) -> Event {
     let started = GoalStarted {
         goal: format!("ticket-{n:08}"),
         workflow: FLOW,
@@ -30,14 +30,14 @@ fn started(n: u32) -> Event {
 }
 
 /// An engine over the state, whose goals may lie idle for an hour.
-fn engine(state: State) -> Engine {
+pub(super) fn engine(state: State) -> Engine {
     let mut engine = Engine::new(state, catalog(), 1);
     let rules = GoalRules { idle_timeout_ms: HOUR_MS, ..GoalRules::default() };
     engine.use_budgets(Arc::default(), Arc::new(rules));
     engine
 }
 
-fn fold(store: &SledStore, engine: &mut Engine, event: &Event) {
+pub(super) fn fold(store: &SledStore, engine: &mut Engine, event: &Event) {
     hydrate::needs(&mut engine.state, store, event);
     engine.apply(engine.state.applied_seq + 1, event);
 }

@@ -5,6 +5,7 @@ mod crowded;
 mod idle;
 mod index;
 mod many;
+mod retention;
 mod script;
 mod script_goals;
 mod size;

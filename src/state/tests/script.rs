@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use rand_pcg::Pcg64;
 
 use super::script_goals::{budgets, gate_ref, goal_rules};
-use crate::domain::call::{CallNo, CallTraits};
+use crate::domain::call::{CallNo, CallRef, CallTraits};
 use crate::domain::catalog::{
     Catalog, Model, Pins, Price, Rates, ServiceTier, Sticky, Task, TaskCandidate, TaskSettings,
 };
@@ -267,7 +267,10 @@ impl Script {
         let address = if self.calls.is_empty() || self.rng.random_bool(0.3) {
             AmendAddress::Step { goal: self.goal(), step: self.pick(&["read", "answer", "triage"]) }
         } else {
-            AmendAddress::Call(self.calls[self.rng.random_range(0..self.calls.len())])
+            AmendAddress::Call(CallRef {
+                number: self.calls[self.rng.random_range(0..self.calls.len())],
+                ..CallRef::default()
+            })
         };
         let amendment = Amendment {
             address,
@@ -288,7 +291,12 @@ impl Script {
             return Vec::new();
         }
         let call = self.decisions[self.rng.random_range(0..self.decisions.len())].number;
-        self.engine.void(store, call, "somebody", "not made", self.now).ok().flatten().into_iter().collect()
+        self.engine
+            .void(store, CallRef { number: call, ..CallRef::default() }, "somebody", "not made", self.now)
+            .ok()
+            .flatten()
+            .into_iter()
+            .collect()
     }
 
     fn administer(&mut self) -> Vec<Event> {
@@ -297,6 +305,10 @@ impl Script {
             0 => {
                 let state = ModelState::ALL[self.rng.random_range(0..3)];
                 self.engine.set_model_state(task, "b/middle", state, "somebody", "a try", self.now)
+            }
+            6 => {
+                let before = self.now.plus_ms(-self.rng.random_range(2..30) * 3_600_000);
+                vec![Event { at: self.now, body: Body::DetailDropped { before } }]
             }
             1 => vec![self.engine.reset_posterior(task, NameId::NONE, "somebody", "new prompt", None, self.now)],
             2..6 => {

@@ -42,6 +42,7 @@ pub(super) fn step(store: &SledStore, state: &mut State) {
     let committed = store.commit(checkpoint).unwrap();
     // Far fewer than in earnest, so that the store is asked often.
     store.evict_to(state, committed, 20);
+    store.erase_dropped(30).unwrap();
 }
 
 /// An engine whose cold records are on disk gives the same facts and the same digest as one that keeps everything.
@@ -126,7 +127,7 @@ fn catching_up_over_restarts_gives_the_digest_of_the_fold() {
         assert!(accounts.count() > 0 && state.open_goals.counts().count() > 0 && !state.tools.is_empty());
         let books = books(&state, &opened.store).unwrap();
         assert_eq!(books.problems, Vec::<String>::new(), "seed {seed}");
-        assert!(books.accounts > state.accounts.len() as u64 && books.charges > 1_000, "{books:?}");
+        assert!(books.accounts > state.accounts.len() as u64 && books.charges > 100, "{books:?}");
         opened.store.check().unwrap();
     }
 }
