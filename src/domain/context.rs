@@ -3,7 +3,7 @@
 
 use super::call::Call;
 use super::rollup::RollupKey;
-use super::series::{Additive, Series};
+use super::series::{Additive, Series, kept_as_it_is};
 
 /// Places told apart one by one; above, every doubling is one.
 pub const SINGLE_PLACES: u32 = 32;
@@ -28,6 +28,8 @@ pub struct ContextTally {
     /// Their input tokens.
     pub input_tokens: i64,
 }
+
+kept_as_it_is!(ContextTally, by_day: true);
 
 impl Additive for ContextTally {
     fn add(&mut self, other: &Self) {

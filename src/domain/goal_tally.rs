@@ -10,7 +10,7 @@ use super::budget::{Account, Measure, Scope};
 use super::goal::{Goal, GoalState, NoteKind, ThreadVerdict};
 use super::grading::{self, Ends};
 use super::names::{LabelsId, NameId};
-use super::series::{Additive, Series};
+use super::series::{Additive, Series, kept_as_it_is};
 use super::sketch::Sketch;
 use super::time::UnixMillis;
 
@@ -117,6 +117,8 @@ goal_tally! {
     /// Of them those that were said to be accepted, and are.
     graded_both: i64,
 }
+
+kept_as_it_is!(GoalTally, by_day: false);
 
 impl Additive for GoalTally {
     fn add(&mut self, other: &Self) {

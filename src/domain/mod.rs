@@ -22,6 +22,7 @@ pub mod money;
 pub mod names;
 pub mod open_goals;
 pub mod outcome;
+pub mod packed;
 pub mod param;
 pub mod pricing;
 pub mod propensity;

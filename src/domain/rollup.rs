@@ -1,11 +1,10 @@
 //! Figures by time: every call's contribution, summed per minute for a good day and per hour for ever, by task type,
 //! candidate, workflow, step, tool and labels. All sums are integers, so what is added can be taken away exactly.
 
-use std::collections::HashMap;
-
 use super::call::{Arm, Call, Selection, Stage};
 use super::names::{LabelsId, NameId};
 use super::outcome::Verdict;
+use super::packed::PackedTally;
 use super::series::Additive;
 pub use super::series::{Grain, HOUR_KEYS_MAX, MINUTES_KEPT_MS, Series};
 
@@ -55,40 +54,87 @@ macro_rules! tally {
             pub fn remove(&mut self, other: &Self) {
                 $(self.$field = self.$field.minus(&other.$field);)*
             }
+
+            /// All its numbers, in the order of the fields.
+            pub(super) fn numbers(&self) -> [i128; NUMBERS] {
+                let (mut numbers, mut next) = ([0; NUMBERS], 0);
+                $(self.$field.tell(&mut |number| {
+                    numbers[next] = number;
+                    next += 1;
+                });)*
+                numbers
+            }
+
+            /// The inverse of [`Tally::numbers`].
+            pub(super) fn of_numbers(numbers: &[i128; NUMBERS]) -> Self {
+                let mut numbers = numbers.iter().copied();
+                let mut next = || numbers.next().unwrap_or_default();
+                Self { $($field: <$kind>::told(&mut next),)* }
+            }
         }
+
+        /// How many numbers a tally has.
+        pub(super) const NUMBERS: usize = 0 $(+ <$kind>::NUMBERS)*;
     };
 }
 
 /// Wrapping group arithmetic on the kinds of sums a tally has.
 trait Sum {
+    /// How many numbers it has.
+    const NUMBERS: usize;
     fn plus(&self, other: &Self) -> Self;
     fn minus(&self, other: &Self) -> Self;
+    /// Tells its numbers in their order.
+    fn tell(&self, tell: &mut impl FnMut(i128));
+    /// The inverse of `tell`.
+    fn told(next: &mut impl FnMut() -> i128) -> Self;
 }
 
 impl Sum for i64 {
+    const NUMBERS: usize = 1;
     fn plus(&self, other: &Self) -> Self {
         self.wrapping_add(*other)
     }
     fn minus(&self, other: &Self) -> Self {
         self.wrapping_sub(*other)
+    }
+    fn tell(&self, tell: &mut impl FnMut(i128)) {
+        tell(i128::from(*self));
+    }
+    fn told(next: &mut impl FnMut() -> i128) -> Self {
+        next() as i64
     }
 }
 
 impl Sum for i128 {
+    const NUMBERS: usize = 1;
     fn plus(&self, other: &Self) -> Self {
         self.wrapping_add(*other)
     }
     fn minus(&self, other: &Self) -> Self {
         self.wrapping_sub(*other)
     }
+    fn tell(&self, tell: &mut impl FnMut(i128)) {
+        tell(*self);
+    }
+    fn told(next: &mut impl FnMut() -> i128) -> Self {
+        next()
+    }
 }
 
 impl<const N: usize> Sum for [i64; N] {
+    const NUMBERS: usize = N;
     fn plus(&self, other: &Self) -> Self {
         std::array::from_fn(|i| self[i].plus(&other[i]))
     }
     fn minus(&self, other: &Self) -> Self {
         std::array::from_fn(|i| self[i].minus(&other[i]))
+    }
+    fn tell(&self, tell: &mut impl FnMut(i128)) {
+        self.iter().for_each(|number| tell(i128::from(*number)));
+    }
+    fn told(next: &mut impl FnMut() -> i128) -> Self {
+        std::array::from_fn(|_| next() as i64)
     }
 }
 
@@ -237,11 +283,8 @@ impl Tally {
     }
 }
 
-/// One bucket's sums.
-pub type Bucket = HashMap<RollupKey, Tally>;
-
 /// All buckets.
-pub type Rollups = Series<RollupKey, Tally>;
+pub type Rollups = Series<RollupKey, PackedTally>;
 
 impl Additive for Tally {
     fn add(&mut self, other: &Self) {
@@ -285,6 +328,35 @@ mod tests {
         }
         assert_eq!(calls(&rollups, now - 10 * MINUTE_MS, now), 10);
         assert_eq!(calls(&rollups, now - 72 * HOUR_MS, now), 72 * 60 + 30, "rounded down to the hour");
+    }
+
+    #[test]
+    fn a_long_window_is_exact_to_the_hour_at_both_ends() {
+        let mut rollups = Rollups::default();
+        let hours = 10 * 24;
+        for hour in 0..hours {
+            // Weights tell which hours were counted: no two sets of neighbours have the same sum.
+            let tally = Tally { calls: 1, input_tokens: hour * hour, ..Tally::default() };
+            rollups.change(UnixMillis(hour * HOUR_MS), RollupKey::default(), &tally, true, |_, _| {});
+        }
+        rollups.advance(UnixMillis(hours * HOUR_MS));
+        let mut folded = Rollups::default();
+        for (at, bucket) in &rollups.hours {
+            bucket.iter().for_each(|(key, tally)| folded.put(Grain::Hour, *at, *key, tally.clone()));
+        }
+        for (from, until) in [(0, 240), (1, 239), (23, 25), (24, 48), (5, 24), (24, 71), (7, 100), (100, 101)] {
+            let expected: i64 = (from..until).map(|hour| hour * hour).sum();
+            for rollups in [&rollups, &folded] {
+                let (mut calls, mut weights) = (0, 0);
+                rollups.window(UnixMillis(from * HOUR_MS), UnixMillis(until * HOUR_MS), |_, t| {
+                    (calls, weights) = (calls + t.calls, weights + t.input_tokens);
+                });
+                assert_eq!((calls, weights), (until - from, expected), "{from} to {until}");
+            }
+        }
+        let mut whole = 0;
+        rollups.whole(|_, t| whole += t.calls);
+        assert_eq!(whole, hours);
     }
 
     #[test]

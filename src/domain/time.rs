@@ -29,4 +29,10 @@ impl UnixMillis {
     pub fn hour(self) -> Self {
         Self(self.0 - self.0.rem_euclid(HOUR_MS))
     }
+
+    /// The start of the (UTC) day this instant lies in.
+    #[must_use]
+    pub fn day(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(DAY_MS))
+    }
 }

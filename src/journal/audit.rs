@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::call::{CallNo, Settled};
 use crate::domain::event::{Body, Event};
+use crate::domain::packed::PackedTally;
 use crate::domain::rollup::Rollups;
 use crate::domain::time::UnixMillis;
 
@@ -68,8 +69,8 @@ impl RawCosts {
         let mut problems = self.problems.clone();
         let mut expected = self.by_hour();
         for (hour, bucket) in &rollups.hours {
-            let costed: i64 = bucket.values().map(|sum| sum.costed).sum();
-            let cost: i128 = bucket.values().map(|sum| sum.cost).sum();
+            let sums = bucket.values().map(PackedTally::tally);
+            let (costed, cost) = sums.fold((0, 0), |(costed, cost), sum| (costed + sum.costed, cost + sum.cost));
             let Total { costed: calls, cost_nano } = expected.remove(hour).unwrap_or_default();
             if (i128::from(calls), cost_nano as i128) != (i128::from(costed), cost) {
                 problems.push(differs(*hour, calls, cost_nano, costed, cost));

@@ -134,7 +134,7 @@ impl Service {
         let engine = self.engine.lock();
         let state = &engine.state;
         let mut sum = Tally::default();
-        state.rollups.hours.values().flat_map(|bucket| bucket.values()).for_each(|tally| sum.add(tally));
+        state.rollups.whole(|_, tally| sum.add(tally));
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
         StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),

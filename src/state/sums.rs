@@ -1,7 +1,7 @@
 //! The sums over time as records: over calls, over closed goals, and over contexts, each per minute and per hour. It exists
 //! so that all three are written, read and digested in one way. It refuses to know what is summed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
 
 use prost::Message;
@@ -11,8 +11,9 @@ use super::error::StoreError;
 use super::keys::{self, Kind};
 use super::{goal_sums, tally};
 use crate::domain::context::{ContextKey, place};
+use crate::domain::packed::PackedTally;
 use crate::domain::rollup::Grain;
-use crate::domain::series::{Additive, Series};
+use crate::domain::series::{Additive as _, Buckets, Kept, Series};
 use crate::domain::state::{State, Touched};
 use crate::domain::time::UnixMillis;
 
@@ -20,12 +21,12 @@ use crate::domain::time::UnixMillis;
 pub(super) fn put(state: &State, touched: &Touched, mut put: impl FnMut(Vec<u8>, Option<Vec<u8>>)) {
     for (grain, start, of) in &touched.sums {
         let key = keys::sum(kind(CALLS, *grain), *start, of);
-        let value = sealed(&key, get(&state.rollups, *grain, start, of).map(tally::stored));
+        let value = sealed(&key, get(&state.rollups, *grain, start, of, tally::stored));
         put(key, value);
     }
     for (grain, start, of) in &touched.goal_sums {
         let key = keys::goal_sum(kind(GOALS, *grain), *start, of);
-        let value = sealed(&key, get(&state.goal_sums, *grain, start, of).map(goal_sums::goals_of));
+        let value = sealed(&key, get(&state.goal_sums, *grain, start, of, goal_sums::goals_of));
         put(key, value);
     }
     // All places of one combination of names share a record.
@@ -33,8 +34,10 @@ pub(super) fn put(state: &State, touched: &Touched, mut put: impl FnMut(Vec<u8>,
         touched.context_sums.iter().map(|(grain, start, key)| (*grain, *start, key.of)).collect();
     for (grain, start, of) in combinations {
         let key = keys::sum(kind(CONTEXTS, grain), start, &of);
-        let at = |place| Some((place, get(&state.context_sums, grain, &start, &ContextKey { of, place })?));
-        let stored = goal_sums::contexts_of((0..=place(u32::MAX)).filter_map(at));
+        let sums = &state.context_sums;
+        let at = |place| Some((place, get(sums, grain, &start, &ContextKey { of, place }, |sum| *sum)?));
+        let at: Vec<_> = (0..=place(u32::MAX)).filter_map(at).collect();
+        let stored = goal_sums::contexts_of(at.iter().map(|(place, sum)| (*place, sum)));
         let value = sealed(&key, Some(stored).filter(|stored| !stored.places.is_empty()));
         put(key, value);
     }
@@ -48,18 +51,18 @@ pub(super) fn load(tree: &Tree, state: &mut State, minutes_from: UnixMillis) -> 
     for grain in [Grain::Minute, Grain::Hour] {
         each(tree, kind(CALLS, grain), |key, stored| {
             let (start, of) = keys::read_sum(key)?;
-            insert(&mut state.rollups, grain, start, of, tally::read(&stored)?);
+            state.rollups.put(grain, start, of, PackedTally::of(&tally::read(&stored)?));
             Ok(())
         })?;
         each(tree, kind(GOALS, grain), |key, stored| {
             let (start, of) = keys::read_goal_sum(key)?;
-            insert(&mut state.goal_sums, grain, start, of, goal_sums::goals(stored)?);
+            state.goal_sums.put(grain, start, of, goal_sums::goals(stored)?);
             Ok(())
         })?;
         each(tree, kind(CONTEXTS, grain), |key, stored| {
             let (start, of) = keys::read_sum(key)?;
             for (place, sum) in goal_sums::contexts(&stored)? {
-                insert(&mut state.context_sums, grain, start, ContextKey { of, place }, sum);
+                state.context_sums.put(grain, start, ContextKey { of, place }, sum);
             }
             Ok(())
         })?;
@@ -97,9 +100,6 @@ fn kind([minute, hour]: Kinds, grain: Grain) -> Kind {
     }
 }
 
-/// Buckets by their start.
-type Buckets<K, T> = BTreeMap<UnixMillis, HashMap<K, T>>;
-
 fn buckets<K: Eq + Hash, T>(series: &Series<K, T>, grain: Grain) -> &Buckets<K, T> {
     match grain {
         Grain::Minute => &series.minutes,
@@ -107,27 +107,28 @@ fn buckets<K: Eq + Hash, T>(series: &Series<K, T>, grain: Grain) -> &Buckets<K, 
     }
 }
 
-fn insert<K: Eq + Hash, T>(series: &mut Series<K, T>, grain: Grain, start: UnixMillis, of: K, sum: T) {
-    let buckets = match grain {
-        Grain::Minute => &mut series.minutes,
-        Grain::Hour => &mut series.hours,
-    };
-    buckets.entry(start).or_default().insert(of, sum);
-}
-
-fn get<'a, K: Eq + Hash, T: Additive>(
-    series: &'a Series<K, T>,
+/// What is `told` of a sum that is not nothing.
+fn get<K: Eq + Hash, T: Kept, R>(
+    series: &Series<K, T>,
     grain: Grain,
     start: &UnixMillis,
     of: &K,
-) -> Option<&'a T> {
-    buckets(series, grain).get(start)?.get(of).filter(|sum| !sum.is_empty())
+    told: impl FnOnce(&T::Sum) -> R,
+) -> Option<R> {
+    let sum = buckets(series, grain).get(start)?.get(of)?;
+    sum.look(|sum| (!sum.is_empty()).then(|| told(sum)))
 }
 
-fn sorted<K: Ord + Hash, T: Additive>(series: &Series<K, T>, grain: Grain, mut visit: impl FnMut(UnixMillis, &K, &T)) {
+fn sorted<K: Ord + Hash, T: Kept>(series: &Series<K, T>, grain: Grain, mut visit: impl FnMut(UnixMillis, &K, &T::Sum)) {
     for (start, bucket) in buckets(series, grain) {
-        let filled: BTreeMap<&K, &T> = bucket.iter().filter(|(_, sum)| !sum.is_empty()).collect();
-        filled.into_iter().for_each(|(of, sum)| visit(*start, of, sum));
+        let sums: BTreeMap<&K, &T> = bucket.iter().collect();
+        sums.into_iter().for_each(|(of, sum)| {
+            sum.look(|sum| {
+                if !sum.is_empty() {
+                    visit(*start, of, sum);
+                }
+            });
+        });
     }
 }
 

@@ -10,6 +10,7 @@ use oddsmaker::domain::event::{Event, Key};
 use oddsmaker::domain::money::NanoUsd;
 use oddsmaker::domain::names::{NameId, NameKind};
 use oddsmaker::domain::outcome::{DecisionRef, FailureReason, OutcomeOf, OutcomeReport, QualityMicro, Verdict};
+use oddsmaker::domain::packed::PackedTally;
 use oddsmaker::domain::pricing::Usage;
 use oddsmaker::domain::request::PolicyRequest;
 use oddsmaker::domain::rollup::{RollupKey, Tally};
@@ -226,8 +227,9 @@ pub(crate) struct Figures {
 
 impl Figures {
     fn of(state: &State) -> Self {
-        let sums = |buckets: &BTreeMap<UnixMillis, HashMap<RollupKey, Tally>>| {
-            let each = buckets.iter().flat_map(|(at, bucket)| bucket.iter().map(|(key, tally)| ((*at, *key), *tally)));
+        let sums = |buckets: &BTreeMap<UnixMillis, HashMap<RollupKey, PackedTally>>| {
+            let each =
+                buckets.iter().flat_map(|(at, bucket)| bucket.iter().map(|(key, tally)| ((*at, *key), tally.tally())));
             each.filter(|(_, tally)| !tally.is_empty()).collect()
         };
         let mut cells = BTreeMap::new();
