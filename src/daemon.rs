@@ -173,6 +173,7 @@ fn open(
         token_key,
         max_pending_bytes: settings.ledger.max_pending_bytes,
         retention_ms: settings.ledger.retention_ms,
+        checkpoint_interval_ms: settings.ledger.checkpoint_interval_ms,
         catalog_source,
         about,
     });
@@ -347,7 +348,8 @@ fn maintain(
     interval_ms: i64,
     stop: watch::Sender<Option<Option<String>>>,
 ) -> tokio::task::JoinHandle<()> {
-    let pause = Duration::from_millis(u64::try_from(interval_ms).unwrap_or(0).clamp(1, MAINTENANCE_MS_MAX));
+    // Half of it, or a checkpoint that is due a moment after a round would wait for as long again.
+    let pause = Duration::from_millis(u64::try_from(interval_ms / 2).unwrap_or(0).clamp(1, MAINTENANCE_MS_MAX));
     repeat(pause, stop, move || {
         service.maintain().map_err(|error| format!("the record can no longer be written: {error}"))
     })

@@ -262,7 +262,7 @@ mod tests {
             "server.listen = 127.0.0.1:7070 (default)",
             "ledger.data_dir = /home/kim/.local/state/oddsmaker (default)",
             "models.path = m.toml (flag --models)",
-            "ledger.checkpoint_interval = 200ms (default)",
+            "ledger.checkpoint_interval = 5m (default)",
             "log.level = warn (oddsmaker.toml:2:9)",
         ] {
             assert!(all.iter().any(|l| l == line), "{line} in {all:#?}");

@@ -73,7 +73,7 @@ pub struct Ledger {
     pub max_pending_bytes: u64,
     /// How long detail is kept, in milliseconds; 0: for ever.
     pub retention_ms: i64,
-    /// Time between two checkpoints of the state, in milliseconds.
+    /// Longest time between two checkpoints of the state while facts come, in milliseconds.
     pub checkpoint_interval_ms: i64,
     /// How far the wall clock may lie before the last event at a start, in milliseconds.
     pub max_clock_behind_ms: i64,
@@ -162,7 +162,7 @@ impl Settings {
             segment_bytes: 64 << 20,
             max_pending_bytes: 16 << 20,
             retention_ms: 0,
-            checkpoint_interval_ms: 200,
+            checkpoint_interval_ms: 300_000,
             max_clock_behind_ms: 24 * 3_600_000,
         };
         let log = Log { format: LogFormat::Auto, level: LogLevel::Info };

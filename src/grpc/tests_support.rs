@@ -54,6 +54,7 @@ pub(super) fn service_on(storage: Arc<dyn Storage>) -> Arc<Service> {
         token_key: TokenKey::new([7; 32]),
         retention_ms: 0,
         max_pending_bytes: 1 << 30,
+        checkpoint_interval_ms: 200,
         // The directory lives as long as this does.
         catalog_source: Box::new(move || Err(format!("{} holds no catalogue", dir.path().display()))),
         about: About::default(),

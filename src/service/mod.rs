@@ -15,7 +15,7 @@ mod shelf;
 mod upkeep;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -117,6 +117,8 @@ pub struct Parts {
     pub max_pending_bytes: u64,
     /// How long detail is kept, in milliseconds; 0: for ever.
     pub retention_ms: i64,
+    /// Longest time between two checkpoints of the state while facts come.
+    pub checkpoint_interval_ms: i64,
     /// Reads the catalogue again.
     pub catalog_source: CatalogSource,
     /// What status tells of the surroundings.
@@ -160,6 +162,9 @@ pub struct Service {
     token_key: TokenKey,
     max_pending_bytes: u64,
     retention_ms: i64,
+    checkpoint_interval_ms: i64,
+    /// When the last checkpoint was made.
+    checkpoint_at_ms: AtomicI64,
     catalog_source: CatalogSource,
     about: About,
     started: Instant,
@@ -222,7 +227,8 @@ impl Service {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { engine, journal, reader, store, stored_seq, clock, beginning, .. } = parts;
-        let Parts { token_key, max_pending_bytes, retention_ms, catalog_source, about, .. } = parts;
+        let Parts { token_key, max_pending_bytes, retention_ms, checkpoint_interval_ms, catalog_source, about, .. } =
+            parts;
         Self {
             engine: Mutex::new(engine),
             journal,
@@ -232,6 +238,8 @@ impl Service {
             token_key,
             max_pending_bytes,
             retention_ms,
+            checkpoint_interval_ms,
+            checkpoint_at_ms: AtomicI64::new(i64::MIN),
             catalog_source,
             about,
             started: Instant::now(),

@@ -14,6 +14,10 @@ const EXPIRE_AT_ONCE: usize = 1_000;
 /// Stored records looked at in one turn for whether their detail was dropped.
 const ERASE_AT_ONCE: usize = 2_000;
 
+/// Facts not stored yet from which on a checkpoint is due: a start is to fold few, and a checkpoint to hold the engine's
+/// lock shortly.
+const CHECKPOINT_FACTS: u64 = 5_000;
+
 /// How long a checkpoint waits for the journal: a full disk may take its time.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -71,11 +75,24 @@ impl Service {
                 self.write(&mut engine, &[event])?;
             }
         }
-        self.checkpoint()?;
+        self.checkpoint_when_due()?;
         if let Some(store) = self.shelf.store() {
             store.erase_dropped(ERASE_AT_ONCE)?;
         }
         Ok(())
+    }
+
+    /// Stores what was touched once enough came together: sled keeps what it replaces for long, and a goal or a page of
+    /// calls that is stored with every change takes several times its size.
+    fn checkpoint_when_due(&self) -> Result<(), ServiceError> {
+        let (last, now) = (self.last_seq(), self.clock.now());
+        let behind = last.saturating_sub(self.stored_seq.load(Ordering::Acquire));
+        let waited_ms = now.0.saturating_sub(self.checkpoint_at_ms.load(Ordering::Acquire));
+        if behind < CHECKPOINT_FACTS && waited_ms < self.checkpoint_interval_ms {
+            return Ok(());
+        }
+        self.checkpoint_at_ms.store(now.0, Ordering::Release);
+        self.checkpoint()
     }
 
     /// Writes the facts of the start, durably; until then nothing is taken.

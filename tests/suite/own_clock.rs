@@ -60,6 +60,7 @@ impl Timed {
             token_key: TokenKey::new([7; 32]),
             retention_ms: 0,
             max_pending_bytes: 1 << 30,
+            checkpoint_interval_ms: 200,
             catalog_source: Box::new(|| Err("the catalogue of this test does not change".to_owned())),
             about: About::default(),
         }));
