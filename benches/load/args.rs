@@ -45,10 +45,12 @@ pub(crate) struct Args {
 }
 
 /// What to do.
-#[derive(Clone, Debug, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Fills a daemon with calls, then weighs its record, its memory, its start and its report.
     Fill(Fill),
+    /// Plays a month of goals with ten calls each, then weighs the record and asks a daemon for it.
+    Goals(Goals),
     /// The bare echo; started by the load generator itself.
     #[command(hide = true)]
     Echo {
@@ -73,6 +75,38 @@ pub(crate) struct Fill {
     /// Leave the data directory in place.
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+/// Which goals to play, and what to ask afterwards.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Goals {
+    /// Goals, each of ten calls.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) goals: u64,
+    /// Days they are spread over, up to now.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_650))]
+    pub(crate) days: u64,
+    /// Teams they belong to; each is of one workflow and one organization.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) teams: u64,
+    /// Which requests carry an idempotency key.
+    #[arg(long, value_enum, default_value_t = Keys::None)]
+    pub(crate) keys: Keys,
+    /// Goals at once.
+    #[arg(long, default_value_t = 256, value_parser = at_once)]
+    pub(crate) at_once: usize,
+    /// Goals of the small directory that speed is compared with; 0: it is not compared.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    pub(crate) small: u64,
+    /// Say what each kind of event and of record takes.
+    #[arg(long)]
+    pub(crate) kinds: bool,
+    /// Leave the data directory in place.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// A data directory that was left in place: ask it, play nothing.
+    #[arg(long)]
+    pub(crate) again: Option<PathBuf>,
 }
 
 /// Which requests carry an idempotency key.
@@ -107,14 +141,6 @@ impl Args {
     /// The time for everything.
     pub(crate) fn limit(&self) -> Duration {
         Duration::from_secs(self.minutes * 60)
-    }
-
-    /// How to fill, when that was asked for.
-    pub(crate) fn fill(&self) -> Option<Fill> {
-        match &self.verb {
-            Some(Verb::Fill(fill)) => Some(fill.clone()),
-            _ => None,
-        }
     }
 
     /// The kinds to measure beside the echo, each once.

@@ -234,7 +234,7 @@ async fn reports(url: &str) -> anyhow::Result<Histogram<u64>> {
 }
 
 /// Ends the daemon as `kill -9` does while it is answering.
-async fn kill_busy(daemon: Process) -> anyhow::Result<()> {
+pub(crate) async fn kill_busy(daemon: Process) -> anyhow::Result<()> {
     let channels = connect(&daemon.url, 1).await?;
     let callers = (0..8).map(|_| Policy::new(channels[0].clone(), 10)).collect();
     let bounds = Bounds { time: Duration::from_secs(60), calls: u64::MAX };
@@ -247,7 +247,8 @@ async fn kill_busy(daemon: Process) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn status(url: &str) -> anyhow::Result<pb::GetStatusResponse> {
+/// What the daemon tells of itself.
+pub(crate) async fn status(url: &str) -> anyhow::Result<pb::GetStatusResponse> {
     let channel = connect(url, 1).await?.pop().context("no connection")?;
     let answer = AdminServiceClient::new(channel).get_status(pb::GetStatusRequest {}).await?;
     Ok(answer.into_inner())

@@ -1,8 +1,9 @@
 //! The load generator: drives a daemon in a second process over loopback, beside a bare gRPC echo in a third, in one
-//! run, and prints the rows of `benches/README.md`. It knows the contract and the journal, nothing else of the daemon.
+//! run, and prints the rows of `benches/README.md`. It knows the contract and the journal, and of the daemon only how to
+//! put its parts together under another clock (`played.rs`).
 //!
-//! `cargo bench --bench load` compares; `cargo bench --bench load -- fill` fills a daemon and weighs it. Everything is
-//! bounded in time and count; the processes started are ended by their own ids.
+//! `cargo bench --bench load` compares; `-- fill` fills a daemon and weighs it; `-- goals` does so with a month of goals,
+//! and asks for their receipts, lists and insights. Everything is bounded in time and count; the processes started are ended by their own ids.
 //!
 //! | file | holds |
 //! |---|---|
@@ -15,18 +16,30 @@
 //! | `drive.rs` | closed loops of calls, timed |
 //! | `compare.rs` | all kinds in turn, the ratios between them |
 //! | `fill.rs` | a daemon with many calls on record |
+//! | `goals.rs` | a month of goals: played, weighed, asked for |
+//! | `goal_plan.rs` | what happens in each of those goals |
+//! | `played.rs` | the service in this process, under a clock that is played |
+//! | `weights.rs` | what each kind of event and of record takes |
+//! | `questions.rs` | how long answers about goals take |
+//! | `at_size.rs` | the same calls to a daemon with much and to one with little on record |
 //! | `table.rs` | rows of a Markdown table |
 
 mod args;
+mod at_size;
 mod callers;
 mod catalogue;
 mod compare;
 mod drive;
 mod echo;
 mod fill;
+mod goal_plan;
+mod goals;
+mod played;
 mod process;
+mod questions;
 mod requests;
 mod table;
+mod weights;
 
 use clap::Parser as _;
 
@@ -40,11 +53,12 @@ fn main() -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
         eprintln!("not optimised: these figures say nothing; run it with `cargo bench --bench load`");
     }
-    let (limit, fill) = (args.limit(), args.fill());
+    let limit = args.limit();
     let work = async {
-        match fill {
-            Some(plan) => fill::run(&args, &plan).await,
-            None => compare::run(&args).await,
+        match &args.verb {
+            Some(Verb::Fill(plan)) => fill::run(&args, plan).await,
+            Some(Verb::Goals(plan)) => goals::run(&args, plan).await,
+            _ => compare::run(&args).await,
         }
     };
     runtime()?.block_on(async {

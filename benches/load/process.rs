@@ -36,9 +36,25 @@ impl Process {
     /// # Errors
     /// It could not be started or did not print its address.
     pub(crate) fn daemon(program: Option<&Path>, data_dir: &Path, models: &Path) -> anyhow::Result<Self> {
+        Self::daemon_with(program, data_dir, models, None)
+    }
+
+    /// The same, with settings in a file.
+    ///
+    /// # Errors
+    /// As [`Process::daemon`].
+    pub(crate) fn daemon_with(
+        program: Option<&Path>,
+        data_dir: &Path,
+        models: &Path,
+        settings: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let built = PathBuf::from(env!("CARGO_BIN_EXE_oddsmaker"));
         let mut command = Command::new(program.unwrap_or(&built));
         command.arg("serve").args(["--listen", "127.0.0.1:0"]).arg("--data-dir").arg(data_dir);
+        if let Some(settings) = settings {
+            command.arg("--config").arg(settings);
+        }
         command.arg("--models").arg(models).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Self::start(command, |child| child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>))
     }
@@ -99,11 +115,7 @@ impl Process {
     /// # Errors
     /// It is gone, or this is not Linux.
     pub(crate) fn memory_bytes(&self, field: &str) -> anyhow::Result<u64> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-        Ok(kib.with_context(|| format!("{path} has no {field}"))? * 1024)
+        memory(&format!("/proc/{}/status", self.child.id()), field)
     }
 
     /// Ends it at once, as `kill -9` does, and waits until it is gone.
@@ -123,6 +135,21 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Resident memory of this process, in bytes.
+///
+/// # Errors
+/// This is not Linux.
+pub(crate) fn memory_of_self() -> anyhow::Result<u64> {
+    memory("/proc/self/status", "VmRSS")
+}
+
+fn memory(path: &str, field: &str) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.with_context(|| format!("{path} has no {field}"))? * 1024)
 }
 
 /// Reads everything a process prints, so that it never blocks; tells the first address in it.

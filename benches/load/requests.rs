@@ -81,11 +81,12 @@ fn label(team: String) -> BTreeMap<String, String> {
 }
 
 /// 32 hexadecimal digits that belong to a number: as long and as scattered as the ids of real callers.
-fn random_text(what: &str, number: u64) -> String {
+pub(crate) fn random_text(what: &str, number: u64) -> String {
     digest(what, number).to_hex()[..32].to_owned()
 }
 
-fn stirred(what: &str, number: u64) -> u64 {
+/// A number that belongs to a number, scattered over 64 bits.
+pub(crate) fn stirred(what: &str, number: u64) -> u64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&digest(what, number).as_bytes()[..8]);
     u64::from_le_bytes(bytes)

@@ -19,6 +19,11 @@ impl Table {
         self.rows.push(cells);
     }
 
+    /// A row of a name and its figure.
+    pub(crate) fn pair(&mut self, name: &str, figure: String) {
+        self.row(vec![name.to_owned(), figure]);
+    }
+
     pub(crate) fn print(&self) {
         for row in &self.rows {
             println!("| {} |", row.join(" | "));
