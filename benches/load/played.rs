@@ -85,6 +85,7 @@ impl Played {
             clock: clock.clone(),
             token_key,
             max_pending_bytes: settings.ledger.max_pending_bytes,
+            retention_ms: 0,
             checkpoint_interval_ms: settings.ledger.checkpoint_interval_ms,
             catalog_source: Box::new(|| Err("it is not read again".to_owned())),
             about: About { data_dir: data.to_owned(), addresses: Vec::new() },
