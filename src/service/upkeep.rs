@@ -18,6 +18,9 @@ const ERASE_AT_ONCE: usize = 2_000;
 /// lock shortly.
 const CHECKPOINT_FACTS: u64 = 5_000;
 
+/// Calls and goals not stored yet from which on a checkpoint is due: they are held in memory, and one fact may end a thousand.
+const CHECKPOINT_RECORDS: usize = 10_000;
+
 /// How long a checkpoint waits for the journal: a full disk may take its time.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -85,10 +88,13 @@ impl Service {
     /// Stores what was touched once enough came together: sled keeps what it replaces for long, and a goal or a page of
     /// calls that is stored with every change takes several times its size.
     fn checkpoint_when_due(&self) -> Result<(), ServiceError> {
-        let (last, now) = (self.last_seq(), self.clock.now());
-        let behind = last.saturating_sub(self.stored_seq.load(Ordering::Acquire));
+        let (last, records) = {
+            let state = &self.engine.lock().state;
+            (state.applied_seq, state.touched.as_ref().map_or(0, |touched| touched.calls.len() + touched.goals.len()))
+        };
+        let (behind, now) = (last.saturating_sub(self.stored_seq.load(Ordering::Acquire)), self.clock.now());
         let waited_ms = now.0.saturating_sub(self.checkpoint_at_ms.load(Ordering::Acquire));
-        if behind < CHECKPOINT_FACTS && waited_ms < self.checkpoint_interval_ms {
+        if !is_much(behind, records) && waited_ms < self.checkpoint_interval_ms {
             return Ok(());
         }
         self.checkpoint_at_ms.store(now.0, Ordering::Release);
@@ -219,10 +225,27 @@ impl Service {
     }
 }
 
+/// Whether so much is not stored yet that a checkpoint is due whatever the time.
+fn is_much(facts: u64, records: usize) -> bool {
+    facts >= CHECKPOINT_FACTS || records >= CHECKPOINT_RECORDS
+}
+
 /// Whether a disk has so little room left that nothing more is to be taken.
 pub(crate) fn disk_is_low(dir: &std::path::Path) -> bool {
     rustix::fs::statvfs(dir).is_ok_and(|disk| {
         let (size, free) = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
         free < (size / 20).clamp(DISK_RESERVE_BYTES.0, DISK_RESERVE_BYTES.1)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goals are timed out a thousand a turn: memory must not wait for as many facts as there are turns in five minutes.
+    #[test]
+    fn what_few_facts_touch_is_stored_before_it_takes_much_memory() {
+        let turns = |touched: usize| (1..).find(|turn| is_much(*turn, *turn as usize * touched)).unwrap();
+        assert_eq!((turns(EXPIRE_AT_ONCE), turns(1)), (10, 5_000));
+    }
 }
