@@ -305,6 +305,18 @@ pub struct Opened {
     pub limit: u64,
 }
 
+impl Opened {
+    /// Whether both are accounts of one budget for one instance, in whichever periods.
+    #[must_use]
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        let of = |o: &Self| (o.scope, o.measure);
+        self.budget == other.budget
+            && of(self) == of(other)
+            && self.instance == other.instance
+            && self.goal == other.goal
+    }
+}
+
 /// What is booked on an account: nano-USD or counts. Every field is additive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Booked {

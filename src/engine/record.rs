@@ -6,7 +6,7 @@ use super::error::EngineError;
 use super::hydrate::{self, ColdStore};
 use super::naming::{Naming, step_key};
 use crate::domain::beta::Beta;
-use crate::domain::budget::{Charge, Site};
+use crate::domain::budget::{Charge, Opened, Site};
 use crate::domain::call::{Arm, Call, CallNo, CallRef, CallTraits, Selection, Settled, Stage};
 use crate::domain::catalog::{Pins, Reward, ServiceTier};
 use crate::domain::event::{Body, Event, Key, NewCall, OutcomeRecorded, Place};
@@ -117,6 +117,7 @@ impl Engine {
         }
         if let Some(call) = &known {
             hydrate::chain(&mut self.state, store, &call.goal);
+            call.charges.iter().for_each(|c| hydrate::account(&mut self.state, store, c.account));
         }
         let is_lost = known.is_none();
         let base = known.unwrap_or_else(|| lost(decision));
@@ -366,9 +367,17 @@ impl Engine {
         self.book_late(&site, &base.charges, now, naming)
     }
 
+    /// Books on the budgets of `site` that nobody asked. What a budget was asked for before (`booked`) belongs to the period
+    /// it was admitted in, whichever runs now.
     fn book_late(&self, site: &Site<'_>, booked: &[Charge], now: UnixMillis, naming: &mut Naming) -> Vec<Charge> {
         let mut admission = self.admission(site, "", now);
-        admission.lines.retain(|line| booked.iter().all(|charge| charge.account != line.opened.key));
+        let chain = self.chain(site.goal, "");
+        let asked: Vec<&Opened> =
+            booked.iter().filter_map(|c| self.state.account(c.account, &chain)).map(|a| &a.opened).collect();
+        let is_new = |of: &Opened| {
+            booked.iter().all(|c| c.account != of.key) && !asked.iter().any(|before| before.is_of_the_same(of))
+        };
+        admission.lines.retain(|line| is_new(&line.opened));
         naming.events.extend(admission.openings());
         admission.lines.iter().map(|line| Charge { account: line.opened.key, held: 0 }).collect()
     }

@@ -2,6 +2,7 @@
 //! what the tests of budgets, gates and goals share.
 
 mod budgets;
+mod escapes;
 mod gates;
 mod goals;
 
