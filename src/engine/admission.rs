@@ -178,18 +178,21 @@ impl Engine {
         let chain = self.chain(site.goal, parent);
         let mut lines: Vec<Line> =
             self.budgets.applying(site).into_iter().map(|(b, i)| self.line(b, i, site.goal, &chain, now)).collect();
+        let begins = !self.state.goals.contains_key(site.goal);
         for (depth, id) in chain.iter().enumerate() {
-            let Some(goal) = self.state.goals.get(id) else { continue };
-            if let Some(limit) = goal.limit {
+            let goal = self.state.goals.get(id);
+            if let Some(limit) = goal.and_then(|g| g.limit) {
                 lines.push(self.line(&own_limit(limit), id, id, &chain, now));
             }
-            if depth == 0 {
+            // A goal above that nobody has heard of begins with the first call below it; any other was dropped.
+            if depth == 0 || (goal.is_none() && !(begins && depth == 1)) {
                 continue;
             }
-            let workflow = names.text(NameKind::Workflow, goal.workflow);
-            let labels = names.labels(goal.labels).map_or(&none, |l| l);
-            let above = Site { task: "", workflow, step: "", tool: "", labels, goal: id };
-            let of_goal = self.budgets.applying(&above).into_iter().filter(|(b, _)| b.scope == Scope::Goal);
+            // The call's own task type, step and tool, in the name of the goal above.
+            let workflow = goal.map_or("", |g| names.text(NameKind::Workflow, g.workflow));
+            let labels = goal.and_then(|g| names.labels(g.labels)).map_or(&none, |l| l);
+            let above = Site { workflow, labels, goal: id, ..*site };
+            let of_goal = self.budgets.applying(&above).into_iter().filter(|(b, _)| b.is_of_goal());
             lines.extend(of_goal.map(|(b, i)| self.line(b, i, id, &chain, now)));
         }
         Admission { lines }

@@ -34,3 +34,52 @@ fn an_outcome_in_the_next_period_is_booked_once_in_that_of_its_decision() {
     tell(&mut engine, &fallback, later);
     assert_eq!(standing(&engine), [("team".to_owned(), String::new(), begun, 70_000_000, 0)], "so its fallback");
 }
+
+fn below(parent: &str, goal: &str, input_tokens: u64) -> PolicyRequest {
+    let mut request = ask(goal, input_tokens);
+    request.asked.parent_goal = parent.to_owned();
+    request
+}
+
+#[test]
+fn a_budget_of_a_task_type_step_or_tool_counts_what_sub_goals_spend_there() {
+    for (key, value) in [("task_type", "tickets"), ("step", "tickets")] {
+        let mut of_goal = budget("run", Scope::Goal, Period::PerGoal, "1", OnExceed::Block);
+        of_goal.matches = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        let mut engine = with(vec![of_goal]);
+        spend(&mut engine, "p", "0.10");
+        for child in ["c1", "c2", "c3"] {
+            let answer = decide(&mut engine, &below("p", child, 70_000), NOW);
+            assert_eq!(answer.decided.verdict.proceeds(), child != "c3", "{key}: {child}");
+            if answer.decided.verdict.proceeds() {
+                tell(&mut engine, &costing(of(&answer), "0.30", Verdict::Success), NOW);
+            }
+        }
+        let of_p: Vec<_> = standing(&engine).into_iter().filter(|row| row.1 == "p").map(|row| row.3).collect();
+        assert_eq!(of_p, [700_000_000], "{key}");
+    }
+}
+
+#[test]
+fn a_budget_of_a_tool_in_a_goal_counts_the_tools_calls_of_its_sub_goals() {
+    let mut crawls = budget("crawls", Scope::Tool, Period::PerGoal, "0", OnExceed::Block);
+    (crawls.measure, crawls.limit) = (Measure::Calls, 2);
+    let mut engine = with(vec![crawls]);
+    gate(&mut engine, &tool("p", "other", None), NOW);
+    let mut of_child = |child: &str| {
+        let request = GateRequest { parent_goal: "p".to_owned(), ..tool(child, "crawl", None) };
+        gate(&mut engine, &request, NOW).verdict.proceeds()
+    };
+    assert_eq!([of_child("c1"), of_child("c2"), of_child("c3")], [true, true, false], "two in the goal and below it");
+}
+
+#[test]
+fn a_parent_that_begins_with_its_child_counts_what_the_child_spends() {
+    let mut engine = with(vec![budget("run", Scope::Goal, Period::PerGoal, "1", OnExceed::Block)]);
+    let first = decide(&mut engine, &below("p", "c", 1_000), NOW);
+    tell(&mut engine, &costing(of(&first), "0.90", Verdict::Success), NOW);
+    let spent: Vec<_> = standing(&engine).into_iter().map(|row| (row.1, row.3)).collect();
+    assert_eq!(spent, [("c".to_owned(), 900_000_000), ("p".to_owned(), 900_000_000)]);
+    assert_eq!(decide(&mut engine, &ask("p", 40_000), NOW).decided.verdict, PolicyVerdict::Block);
+    assert_eq!(engine.state.goals["p"].opened_at, NOW);
+}
