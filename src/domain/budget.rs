@@ -12,6 +12,9 @@ use super::call::{Call, Stage};
 use super::names::Labels;
 use super::time::UnixMillis;
 
+/// Name of the budget that StartGoal's own limit is; no other may have it.
+pub const GOAL_LIMIT: &str = "goal_limit";
+
 super::outcome::words! {
     /// Whose spending a budget limits.
     Scope {
@@ -231,8 +234,9 @@ impl Budget {
         for part in [&*self.id, goal, instance] {
             hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
         }
-        // Its end too: a budget whose period was changed begins anew.
+        // Its end too, and what is counted and of whom: a budget of which one of them was changed begins anew.
         hasher.update(&start.0.to_be_bytes()).update(&end.map_or(0, |end| end.0).to_be_bytes());
+        hasher.update(&[self.scope as u8, self.measure as u8]);
         let digest = hasher.finalize();
         let mut first = [0; 8];
         first.copy_from_slice(&digest.as_bytes()[..8]);
@@ -278,7 +282,7 @@ impl Budgets {
     }
 }
 
-/// Names an account: a digest of budget, goal where it is of one, instance and beginning of the period.
+/// Names an account: a digest of budget, scope, measure, goal where it is of one, instance and period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountKey(pub u64);
 

@@ -260,7 +260,12 @@ fn gate(state: &mut State, seq: u64, at: UnixMillis, gated: &Gated) {
 }
 
 fn open_account(state: &mut State, opened: &Opened) {
-    let put = |account: &mut Account| account.opened = opened.clone();
+    // What is counted stays what it was: calls are taken off an account as they were put on it. (Keys tell measures apart
+    // now; on records of earlier builds they do not.)
+    let put = |account: &mut Account| {
+        let measure = account.opened.measure;
+        account.opened = Opened { measure, ..opened.clone() };
+    };
     let new = || Account { opened: opened.clone(), booked: Default::default(), alerted: Vec::new() };
     if opened.goal.is_empty() {
         state.accounts.entry(opened.key).and_modify(put).or_insert_with(new);

@@ -83,3 +83,19 @@ fn a_parent_that_begins_with_its_child_counts_what_the_child_spends() {
     assert_eq!(decide(&mut engine, &ask("p", 40_000), NOW).decided.verdict, PolicyVerdict::Block);
     assert_eq!(engine.state.goals["p"].opened_at, NOW);
 }
+
+#[test]
+fn a_budget_whose_measure_is_changed_begins_anew_and_old_calls_are_taken_off_as_they_were_put_on() {
+    let mut engine = with(vec![budget("b", Scope::Workflow, Period::Total, "1", OnExceed::Block)]);
+    let request = PolicyRequest { workflow: "w".to_owned(), ..ask("", 20_000) };
+    let first = decide(&mut engine, &request, NOW);
+    tell(&mut engine, &costing(of(&first), "0.60", Verdict::Success), NOW);
+    let open = decide(&mut engine, &request, NOW);
+    let mut calls = budget("b", Scope::Workflow, Period::Total, "0", OnExceed::Block);
+    (calls.measure, calls.limit) = (Measure::Calls, 2);
+    engine.use_budgets(Arc::new(Budgets { all: vec![calls] }), Arc::default());
+    assert!(decide(&mut engine, &request, NOW).decided.verdict.proceeds(), "no call was counted yet");
+    tell(&mut engine, &costing(of(&open), "0.07", Verdict::Success), NOW);
+    let all: Vec<_> = standing(&engine).into_iter().map(|row| (row.3, row.4)).collect();
+    assert_eq!(all, [(0, 1), (670_000_000, 0)], "calls and nano-USD");
+}
