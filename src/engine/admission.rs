@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use super::Engine;
-use crate::domain::budget::{Account, Booked, Budget, Charge, Measure, OnExceed, Opened, Period, Scope, Site};
+use crate::domain::budget::{
+    Account, Booked, Budget, Charge, GOAL_LIMIT, Measure, OnExceed, Opened, Period, Scope, Site,
+};
 use crate::domain::event::{Body, Event, Exhausted};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{Labels, NameKind};
 use crate::domain::time::UnixMillis;
-
-/// Name of the budget that StartGoal's own limit is.
-pub const GOAL_LIMIT: &str = "goal_limit";
 
 /// Thresholds of [`GOAL_LIMIT`], in per cent.
 const GOAL_LIMIT_THRESHOLDS: [u32; 3] = [50, 80, 100];

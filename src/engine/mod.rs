@@ -26,7 +26,7 @@ mod tests_races;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use admission::{GOAL_LIMIT, Line};
+pub use admission::Line;
 pub use amend::{AmendAddress, Amendment, day};
 pub use apply::apply;
 pub use decide::{PolicyAnswer, SeatView};
