@@ -224,6 +224,10 @@ pub struct GoalStarted {
     pub parent: String,
     /// A limit of its own; `None`: none.
     pub limit: Option<NanoUsd>,
+    /// Its workflow past the cap, kept here in full; empty: it has a number, or there is none.
+    pub other_workflow: String,
+    /// Its labels past the cap, kept here in full.
+    pub other_labels: Option<Labels>,
     /// Idempotency key.
     pub key: Option<Key>,
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::budget::Account;
 use super::call::{Call, CallNo, Order};
 use super::money::NanoUsd;
-use super::names::{LabelsId, NameId};
+use super::names::{Labels, LabelsId, NameId, NameKind, Names};
 use super::outcome::QualityMicro;
 use super::time::{HOUR_MS, UnixMillis};
 
@@ -196,6 +196,10 @@ pub struct Goal {
     pub workflow: NameId,
     /// Labels, as first said.
     pub labels: LabelsId,
+    /// Its workflow in full where it has no number of its own ([`NameId::OTHER`]): budgets go by it all the same.
+    pub other_workflow: String,
+    /// Its labels in full where they have no number of their own ([`LabelsId::OTHER`]).
+    pub other_labels: Option<Arc<Labels>>,
     /// The goals above it, nearest first.
     pub ancestors: Vec<Arc<str>>,
     /// The goals right below it, in the order they were first heard of.
@@ -231,6 +235,21 @@ pub struct Goal {
 }
 
 impl Goal {
+    /// The name of its workflow; empty: none.
+    #[must_use]
+    pub fn workflow_text<'a>(&'a self, names: &'a Names) -> &'a str {
+        match self.workflow {
+            NameId::OTHER if !self.other_workflow.is_empty() => &self.other_workflow,
+            id => names.text(NameKind::Workflow, id),
+        }
+    }
+
+    /// Its labels; `None`: it has none, or a record of an earlier build did not keep them.
+    #[must_use]
+    pub fn labels_told<'a>(&'a self, names: &'a Names) -> Option<&'a Arc<Labels>> {
+        names.labels(self.labels).or(self.other_labels.as_ref())
+    }
+
     /// Whether somebody worked on it and it has not ended since.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::domain::budget::{
 };
 use crate::domain::event::{Body, Event, Exhausted};
 use crate::domain::money::NanoUsd;
-use crate::domain::names::{Labels, NameKind};
+use crate::domain::names::Labels;
 use crate::domain::time::UnixMillis;
 
 /// Thresholds of [`GOAL_LIMIT`], in per cent.
@@ -188,8 +188,8 @@ impl Engine {
                 continue;
             }
             // The call's own task type, step and tool, in the name of the goal above.
-            let workflow = goal.map_or("", |g| names.text(NameKind::Workflow, g.workflow));
-            let labels = goal.and_then(|g| names.labels(g.labels)).map_or(&none, |l| l);
+            let workflow = goal.map_or("", |g| g.workflow_text(names));
+            let labels = goal.and_then(|g| g.labels_told(names)).map_or(&none, |l| l);
             let above = Site { workflow, labels, goal: id, ..*site };
             let of_goal = self.budgets.applying(&above).into_iter().filter(|(b, _)| b.is_of_goal());
             lines.extend(of_goal.map(|(b, i)| self.line(b, i, id, &chain, now)));

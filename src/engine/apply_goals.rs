@@ -9,7 +9,7 @@ use crate::domain::call::{Call, CallNo, Stage};
 use crate::domain::event::{AlertRaised, Body, Event, Gated, GoalClosed, OutcomeRecorded, Place};
 use crate::domain::goal::{ANCESTORS_MAX, Closing, Goal, GoalState, Note, NoteKind, StepOutput};
 use crate::domain::money::NanoUsd;
-use crate::domain::names::{LabelsId, NameId};
+use crate::domain::names::{LabelsId, NameId, NameKind};
 use crate::domain::state::{Alert, State};
 use crate::domain::time::UnixMillis;
 
@@ -24,9 +24,12 @@ pub(super) fn apply(state: &mut State, seq: u64, event: &Event) {
         Body::Gated(gated) => gate(state, seq, at, gated),
         Body::GoalStarted(started) => {
             use_key(state, started.key, CallNo(0), seq);
+            let other = Some(&started.other_workflow).filter(|w| !w.is_empty());
             let place = Place {
                 workflow: started.workflow,
                 labels: started.labels,
+                other_names: other.map(|w| (NameKind::Workflow, w.clone())).into_iter().collect(),
+                other_labels: started.other_labels.clone(),
                 goal: started.goal.clone(),
                 ..Place::default()
             };
@@ -92,6 +95,7 @@ pub(super) fn asked(state: &mut State, place: &Place, parent: &str, at: UnixMill
     let id: Arc<str> = Arc::from(place.goal.as_str());
     let reopened = state.goals.get(&id).is_some_and(|g| g.closing.is_some());
     work_on(state, &id, place.workflow, place.labels, parent, at);
+    keep_in_full(state, &id, place);
     if reopened {
         state.change_goal(&id, |goal| {
             goal.closing = None;
@@ -109,6 +113,9 @@ pub(super) fn told(state: &mut State, call: &Call, recorded: &OutcomeRecorded) {
     }
     let id: Arc<str> = Arc::from(call.goal.as_str());
     work_on(state, &id, call.workflow, call.labels, "", call.at.max(recorded.counted_at));
+    if let Some(new) = &recorded.place {
+        keep_in_full(state, &id, &new.place);
+    }
     if recorded.output_ref.is_empty() && recorded.evidence.is_empty() {
         return;
     }
@@ -122,6 +129,26 @@ pub(super) fn told(state: &mut State, call: &Call, recorded: &OutcomeRecorded) {
         goal.outputs.retain(|o| o.step_key != output.step_key || o.call > output.call);
         if !goal.outputs.iter().any(|o| o.step_key == output.step_key) {
             goal.outputs.push(output);
+        }
+    });
+}
+
+/// Keeps what a goal is told of itself past the caps of names: budgets and receipts go by it.
+fn keep_in_full(state: &mut State, id: &Arc<str>, place: &Place) {
+    let Some(goal) = state.goals.get(id) else { return };
+    let workflow = place.other_names.iter().find(|(kind, _)| *kind == NameKind::Workflow);
+    let workflow = workflow.filter(|_| goal.workflow == NameId::OTHER && goal.other_workflow.is_empty());
+    let labels = place.other_labels.as_ref();
+    let labels = labels.filter(|_| goal.labels == LabelsId::OTHER && goal.other_labels.is_none());
+    if workflow.is_none() && labels.is_none() {
+        return;
+    }
+    state.change_goal(id, |goal| {
+        if let Some((_, text)) = workflow {
+            goal.other_workflow.clone_from(text);
+        }
+        if let Some(labels) = labels {
+            goal.other_labels = Some(Arc::new(labels.clone()));
         }
     });
 }

@@ -20,7 +20,7 @@ use crate::domain::draw::{decision_rng, draw_beta};
 use crate::domain::event::{Body, Competitor, Decided, Event, PolicyVerdict};
 use crate::domain::filter::Exclusion;
 use crate::domain::goal::{ANCESTORS_MAX, KeptDraw};
-use crate::domain::names::{Labels, NameId, NameKind};
+use crate::domain::names::{Labels, NameId};
 use crate::domain::request::PolicyRequest;
 use crate::domain::time::UnixMillis;
 
@@ -161,13 +161,13 @@ impl Engine {
     /// The workflow of a call: its own, else its goal's.
     pub(super) fn workflow_of<'a>(&'a self, goal: &str, own: &'a str) -> &'a str {
         let of_goal = self.state.goals.get(goal).filter(|_| own.is_empty());
-        of_goal.map_or(own, |g| self.state.names.text(NameKind::Workflow, g.workflow))
+        of_goal.map_or(own, |g| g.workflow_text(&self.state.names))
     }
 
     /// The labels of a call: its own, completed by its goal's (or, before its first call, by those of the goal above).
     pub(super) fn labels_of<'a>(&self, goal: &str, parent: &str, own: &'a Labels) -> Cow<'a, Labels> {
         let known = self.state.goals.get(goal).or_else(|| self.state.goals.get(parent));
-        let Some(inherited) = known.and_then(|g| self.state.names.labels(g.labels)) else { return Cow::Borrowed(own) };
+        let Some(inherited) = known.and_then(|g| g.labels_told(&self.state.names)) else { return Cow::Borrowed(own) };
         let mut all = inherited.as_ref().clone();
         all.extend(own.iter().map(|(k, v)| (k.clone(), v.clone())));
         Cow::Owned(all)

@@ -6,7 +6,7 @@ use super::Engine;
 use super::error::EngineError;
 use super::hydrate::{self, ColdStore, IdleAsked};
 use super::naming::Naming;
-use crate::domain::event::{Body, BudgetGranted, Event, GoalClosed, GoalStarted, Key};
+use crate::domain::event::{Body, BudgetGranted, Event, GoalClosed, GoalStarted, Key, Place};
 use crate::domain::goal::{Goal, GoalState};
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::request_goal::{AmendGoal, CompleteGoal, GrantBudget, StartGoal};
@@ -59,10 +59,15 @@ impl Engine {
         }
         let (names, mut naming) = (&self.state.names, Naming::default());
         let labels = self.labels_of(&request.goal_id, &request.parent, &request.labels);
+        let workflow = naming.name(names, NameKind::Workflow, &request.workflow);
+        let mut place = Place { labels: naming.labels(names, &labels), ..Place::default() };
+        naming.complete(&mut place);
         let started = GoalStarted {
             goal: request.goal_id.clone(),
-            workflow: naming.name(names, NameKind::Workflow, &request.workflow),
-            labels: naming.labels(names, &labels),
+            workflow,
+            labels: place.labels,
+            other_workflow: place.other_names.pop().map(|name| name.1).unwrap_or_default(),
+            other_labels: place.other_labels,
             parent: request.parent.clone(),
             limit: request.limit,
             key: request.key,

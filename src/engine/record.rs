@@ -346,8 +346,9 @@ impl Engine {
     /// The accounts a call is booked on that nobody asked before it was made: those of the place it turns out to have.
     fn unadmitted(&self, report: &OutcomeReport, base: &Call, now: UnixMillis, naming: &mut Naming) -> Vec<Charge> {
         let names = &self.state.names;
-        let or =
-            |kind, id, own: &'_ str| if id == NameId::NONE { own.to_owned() } else { names.text(kind, id).to_owned() };
+        let or = |kind, id, own: &'_ str| {
+            if matches!(id, NameId::NONE | NameId::OTHER) { own.to_owned() } else { names.text(kind, id).to_owned() }
+        };
         let task = or(NameKind::Task, base.task, "");
         let (step, tool) = (or(NameKind::Step, base.step, &report.step), or(NameKind::Tool, base.tool, &report.tool));
         let goal = if base.goal.is_empty() { &report.goal_id } else { &base.goal };

@@ -61,8 +61,9 @@ prop_compose! {
 prop_compose! {
     fn started()(
         goal in text(), workflow in name(), labels in any::<u32>(), parent in text(), limit in option::of(money()), key in key(),
+        other_workflow in text(), other_labels in option::of(labels()),
     ) -> GoalStarted {
-        GoalStarted { goal, workflow, labels: LabelsId(labels), parent, limit, key }
+        GoalStarted { goal, workflow, labels: LabelsId(labels), parent, limit, other_workflow, other_labels, key }
     }
 }
 

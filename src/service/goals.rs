@@ -9,7 +9,7 @@ use crate::domain::call::CallNo;
 use crate::domain::event::{Body, Exhausted, Gated};
 use crate::domain::goal::Goal;
 use crate::domain::grading;
-use crate::domain::names::{Labels, NameKind};
+use crate::domain::names::Labels;
 use crate::domain::outcome::DecisionRef;
 use crate::domain::request_goal::{AmendGoal, ChangeWindows, CompleteGoal, GateRequest, GrantBudget, StartGoal};
 use crate::domain::time::UnixMillis;
@@ -240,10 +240,10 @@ impl Service {
         let names = &engine.state.names;
         let site = Site {
             task: "",
-            workflow: names.text(NameKind::Workflow, goal.workflow),
+            workflow: goal.workflow_text(names),
             step: "",
             tool: "",
-            labels: names.labels(goal.labels).map_or(&none, |l| l),
+            labels: goal.labels_told(names).map_or(&none, |l| l),
             goal: id,
         };
         let mut lines = engine.lines(&site, now);
@@ -297,8 +297,8 @@ pub(super) fn goal_reply(engine: &Engine, id: &str, goal: &Goal) -> GoalReply {
         goal_id: id.to_owned(),
         state: goal.closing.map(|c| c.state),
         score: goal.closing.and_then(|c| c.score),
-        workflow: names.text(NameKind::Workflow, goal.workflow).to_owned(),
-        labels: names.labels(goal.labels).map(|l| l.as_ref().clone()).unwrap_or_default(),
+        workflow: goal.workflow_text(names).to_owned(),
+        labels: goal.labels_told(names).map(|l| l.as_ref().clone()).unwrap_or_default(),
         parent: goal.ancestors.first().map_or_else(String::new, ToString::to_string),
         children: goal.children.iter().map(ToString::to_string).collect(),
         opened_at: goal.opened_at,

@@ -88,7 +88,8 @@ impl Service {
         let engine = self.engine.lock();
         let names = &engine.state.names;
         let all = [NameId::NONE, NameId::OTHER].into_iter().chain(names.all(NameKind::Workflow).map(|(id, _)| id));
-        let wanted = |id: &NameId| filters.workflow.as_ref().is_none_or(|w| w == names.text(NameKind::Workflow, *id));
+        let is = |id: &NameId, w: &String| *id == NameId::OTHER || w == names.text(NameKind::Workflow, *id);
+        let wanted = |id: &NameId| filters.workflow.as_ref().is_none_or(|w| is(id, w));
         let kinds = all.filter(wanted).flat_map(|workflow| states.iter().map(move |state| (workflow, *state)));
         Some(kinds.collect())
     }
@@ -123,8 +124,8 @@ fn fits(engine: &Engine, goal: &Goal, filters: &GoalFilters) -> bool {
         Some(GoalStateFilter::Ended(state)) => goal.closing.is_some_and(|c| c.state == state),
     };
     let (names, none) = (&engine.state.names, Labels::new());
-    let labels = names.labels(goal.labels).map_or(&none, |l| l);
-    let workflow = names.text(NameKind::Workflow, goal.workflow);
+    let labels = goal.labels_told(names).map_or(&none, |l| l);
+    let workflow = goal.workflow_text(names);
     state
         && filters.workflow.as_ref().is_none_or(|w| w == workflow)
         && filters.labels.iter().all(|(key, value)| labels.get(key) == Some(value))

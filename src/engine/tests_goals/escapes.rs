@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::budget::Account;
+use crate::domain::names::{NAMES_MAX, NameKind};
 
 /// Every account, with what is spent and held on it, by budget, goal and beginning of its period.
 fn standing(engine: &Engine) -> Vec<(String, String, UnixMillis, i64, i64)> {
@@ -29,7 +30,7 @@ fn an_outcome_in_the_next_period_is_booked_once_in_that_of_its_decision() {
     assert_eq!(standing(&engine), [("team".to_owned(), String::new(), begun, 30_000_000, 0)], "its labels said again");
     let mut fallback = costing(of(&answer), "0.04", Verdict::Success);
     let served = answer.decided.fallbacks[0].0;
-    fallback.model_served = engine.state.names.text(crate::domain::names::NameKind::Candidate, served).to_owned();
+    fallback.model_served = engine.state.names.text(NameKind::Candidate, served).to_owned();
     fallback.key = Some(crate::domain::event::Key { hash: 7, body: 7 });
     tell(&mut engine, &fallback, later);
     assert_eq!(standing(&engine), [("team".to_owned(), String::new(), begun, 70_000_000, 0)], "so its fallback");
@@ -98,4 +99,35 @@ fn a_budget_whose_measure_is_changed_begins_anew_and_old_calls_are_taken_off_as_
     tell(&mut engine, &costing(of(&open), "0.07", Verdict::Success), NOW);
     let all: Vec<_> = standing(&engine).into_iter().map(|row| (row.3, row.4)).collect();
     assert_eq!(all, [(0, 1), (670_000_000, 0)], "calls and nano-USD");
+}
+
+#[test]
+fn a_goal_past_the_caps_of_names_is_still_bound_by_the_budgets_of_its_team_and_workflow() {
+    for announced in [true, false] {
+        let mut engine = with(vec![
+            budget("team", Scope::Team, Period::Total, "1", OnExceed::Block),
+            budget("flow", Scope::Workflow, Period::Total, "1", OnExceed::Block),
+        ]);
+        let names = &mut engine.state.names;
+        for i in 0..NAMES_MAX {
+            names.insert(NameKind::Workflow, names.next_id(NameKind::Workflow), &format!("w{i}"));
+            names.insert_labels(names.next_labels_id(), BTreeMap::from([("team".to_owned(), format!("t{i}"))]));
+        }
+        let (workflow, labels) = ("late".to_owned(), BTreeMap::from([("team".to_owned(), "late".to_owned())]));
+        if announced {
+            let (goal_id, parent) = ("g".to_owned(), String::new());
+            let request = StartGoal { goal_id, workflow, labels, parent, limit: None, key: None };
+            let act = engine.start_goal(&NoStore, &request, NOW).unwrap();
+            fold(&mut engine, &act.events);
+        } else {
+            decide(&mut engine, &PolicyRequest { workflow, labels, ..ask("g", 1) }, NOW);
+        }
+        spend(&mut engine, "g", "0.90");
+        let spent: Vec<_> = standing(&engine).into_iter().map(|row| (row.0, row.3)).collect();
+        assert_eq!(spent, [("flow".to_owned(), 900_000_000), ("team".to_owned(), 900_000_000)], "{announced}");
+        assert_eq!(decide(&mut engine, &ask("g", 40_000), NOW).decided.verdict, PolicyVerdict::Block);
+        let goal = &engine.state.goals["g"];
+        assert_eq!(goal.workflow_text(&engine.state.names), "late");
+        assert_eq!(goal.labels_told(&engine.state.names).unwrap()["team"], "late");
+    }
 }

@@ -24,6 +24,8 @@ pub(super) fn started(n: u32) -> Event {
         labels: LabelsId(2 + n % 2),
         parent: String::new(),
         limit: None,
+        other_workflow: String::new(),
+        other_labels: None,
         key: None,
     };
     Event { at: AT.plus_ms(i64::from(n)), body: Body::GoalStarted(Box::new(started)) }
