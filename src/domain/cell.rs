@@ -9,7 +9,7 @@ use super::history::{History, Lesson, Memory};
 use super::money::NanoUsd;
 use super::outcome::CostSource;
 use super::pricing::Usage;
-use super::retries::RetryCounts;
+use super::retries::Retries;
 use super::time::UnixMillis;
 
 /// Outcomes from which on a learned mean is used.
@@ -64,8 +64,8 @@ pub struct Cell {
     pub cost_nano: u128,
     /// Usage of the priced ones.
     pub usage: UsageSums,
-    /// What came of the retries it ever served.
-    pub retries: RetryCounts,
+    /// What came of the last retries it served since `evidence_from`.
+    pub retries: Retries,
     /// Latencies of the production calls.
     pub latency: LatencyHistogram,
     /// Rises with every change; invalidates what was computed from this cell. Not part of the state's digest.
@@ -142,7 +142,9 @@ impl Cell {
         if let Some(latency_ms) = settled.latency_ms {
             self.latency.change(latency_ms, add);
         }
-        self.retries.change(call, add);
+        if call.number >= self.evidence_from {
+            self.retries.change(call, add);
+        }
         if let Some(reward_micro) = call.reward_micro() {
             let success = call.verdict().is_some_and(super::outcome::Verdict::is_success);
             let (number, at) = (lessons, call.counted_at);
@@ -174,6 +176,7 @@ impl Cell {
     /// at `since`.
     pub fn forget(&mut self, from: CallNo, since: UnixMillis) {
         self.history.keep_from(from);
+        self.retries.keep_from(from);
         let kept = self.history.total();
         (self.evidence, self.successes, self.failures) = (kept.evidence, kept.successes, kept.failures);
         (self.evidence_from, self.evidence_since) = (from.max(self.evidence_from), since);

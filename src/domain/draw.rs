@@ -101,7 +101,8 @@ fn draw_log_gamma<R: Rng + ?Sized>(rng: &mut R, shape: f64) -> f64 {
 }
 
 /// The finaliser of `SplitMix64`, after one step of its counter: a bijection in which every bit of the input reaches every bit of the output.
-fn stir(number: u64) -> u64 {
+#[must_use]
+pub fn stir(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

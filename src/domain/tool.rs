@@ -2,7 +2,7 @@
 
 use super::call::{Call, Order};
 use super::money::NanoUsd;
-use super::retries::RetryCounts;
+use super::retries::Retries;
 
 /// Calls whose cost is remembered.
 pub const CALLS_KEPT: usize = 200;
@@ -13,8 +13,8 @@ pub const CALLS_KEPT: usize = 200;
 pub struct ToolState {
     /// Its last calls that have an outcome, in decision order, each with what it cost; `None`: unknown.
     pub calls: Vec<(Order, Option<NanoUsd>)>,
-    /// What came of its retries.
-    pub retries: RetryCounts,
+    /// What came of its last retries.
+    pub retries: Retries,
 }
 
 impl ToolState {

@@ -9,6 +9,7 @@ use rand::RngExt as _;
 use super::Engine;
 use super::admission::{Admission, Line, Need};
 use super::error::{EngineError, FieldViolation};
+use super::fail_fast::is_trial;
 use super::naming::Naming;
 use super::seat::{Limits, Retry, Seat};
 use crate::domain::budget::{OnExceed, Site};
@@ -105,7 +106,8 @@ impl Engine {
         };
         let admission = self.admission(&site, &request.asked.parent_goal, now);
         let is = self.will_retry(&request.goal_id, decided.place.step_key);
-        let worth = if is { self.worth(&request.goal_id, site.workflow, &admission) } else { None };
+        let weighed = is && !is_trial(number);
+        let worth = if weighed { self.worth(&request.goal_id, site.workflow, &admission) } else { None };
         let retry = Retry { is, worth };
         let rule = objective(settings);
         let (mut seats, mut served, mut fallbacks) = (Vec::new(), None, Vec::new());
@@ -421,10 +423,8 @@ fn book(decided: &mut Decided, admission: &Admission, seats: &[Seat<'_>], choice
 
 /// Why no retry pays, by the candidate of which a success is likeliest; empty where that is not what keeps all from playing.
 fn stop(seats: &[Seat<'_>]) -> String {
-    let stopped = seats.iter().filter(|s| s.stop.is_some());
-    let chance = |s: &Seat<'_>| s.row.retries.chance().unwrap_or(0.0);
-    let likeliest = stopped.max_by(|a, b| chance(a).total_cmp(&chance(b)));
-    likeliest.and_then(|s| s.stop.clone()).unwrap_or_default()
+    let stopped = seats.iter().filter_map(|s| s.stop.as_ref());
+    stopped.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, why)| why.clone()).unwrap_or_default()
 }
 
 fn sticky_key(decided: &Decided, settings: &TaskSettings) -> Option<u64> {

@@ -4,8 +4,19 @@
 use super::Engine;
 use super::admission::{Admission, Line};
 use crate::domain::budget::{Measure, Scope};
+use crate::domain::call::CallNo;
+use crate::domain::draw::stir;
 use crate::domain::money::NanoUsd;
 use crate::domain::retries::RetryCounts;
+
+/// One retry in so many is let through whatever is known of retries, so that a recovery is seen.
+const TRIAL_EVERY: u64 = 20;
+
+/// Whether the retry of decision or gate `number` is such a trial. By a digest of the number, because a caller's habit (a first
+/// attempt, its retry, the next first attempt …) would otherwise pass by the same residues for ever.
+pub(super) fn is_trial(number: CallNo) -> bool {
+    stir(number.0).is_multiple_of(TRIAL_EVERY)
+}
 
 /// What a success of a goal is still worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

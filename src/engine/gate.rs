@@ -4,6 +4,7 @@
 use super::Engine;
 use super::admission::{Admission, Line, Need};
 use super::error::EngineError;
+use super::fail_fast::is_trial;
 use super::hydrate::{self, ColdStore};
 use super::naming::{Naming, step_key};
 use crate::domain::budget::{OnExceed, Site};
@@ -158,7 +159,9 @@ impl Engine {
                 return;
             }
         }
-        if let Some(why) = self.does_not_pay(&request.goal_id, workflow, admission, need, &gated.place) {
+        if !is_trial(gated.number)
+            && let Some(why) = self.does_not_pay(&request.goal_id, workflow, admission, need, gated)
+        {
             gated.verdict = PolicyVerdict::Block;
             gated.reason = why;
         }
@@ -172,19 +175,20 @@ impl Engine {
         workflow: &str,
         admission: &Admission,
         need: &Need,
-        place: &Place,
+        gated: &Gated,
     ) -> Option<String> {
-        let names = &self.state.names;
+        let (names, place) = (&self.state.names, &gated.place);
+        let asked_at = gated.expires_at.plus_ms(-GATE_TTL_MS);
         let (retries, name, price) = if place.tool == NameId::NONE {
             let thread = &self.state.goals.get(goal).filter(|_| need.is_retry)?.thread;
             let last = self.state.calls.get(&thread.last_of_step(place.step_key)?)?;
             let cell = self.state.cell(last.task, last.candidate)?;
             let name = names.text(NameKind::Candidate, last.candidate);
-            (cell.retries, name, need.cost.or_else(|| cell.mean_cost())?)
+            (&cell.retries, name, need.cost.or_else(|| cell.mean_cost())?)
         } else {
             let tool = self.state.tools.get(&place.tool).filter(|_| need.is_retry)?;
-            (tool.retries, names.text(NameKind::Tool, place.tool), need.cost?)
+            (&tool.retries, names.text(NameKind::Tool, place.tool), need.cost?)
         };
-        self.worth(goal, workflow, admission)?.stop(retries, name, price)
+        self.worth(goal, workflow, admission)?.stop(retries.counts(asked_at), name, price)
     }
 }

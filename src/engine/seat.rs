@@ -202,8 +202,8 @@ pub(super) struct Seat<'a> {
     pub(super) need: Need,
     /// The strictest budget it does not fit.
     pub(super) over: Option<usize>,
-    /// Why a retry with it does not pay.
-    pub(super) stop: Option<String>,
+    /// The chance of a retry with it, and why that does not pay.
+    pub(super) stop: Option<(f64, String)>,
 }
 
 /// Whether a decision is about a retry, and what a success is still worth then; `None`: nobody says, or it is none.
@@ -235,7 +235,10 @@ impl<'a> Seat<'a> {
             exclusion = Some(Exclusion::OverBudget);
         }
         let price = expected.or(hold).filter(|_| exclusion.is_none());
-        let stop = retry.worth.zip(price).and_then(|(worth, price)| worth.stop(row.retries, &row.candidate.id, price));
+        let stop = retry.worth.zip(price).and_then(|(worth, price)| {
+            let known = row.retries.counts(now);
+            Some((known.chance()?, worth.stop(known, &row.candidate.id, price)?))
+        });
         if stop.is_some() {
             exclusion = Some(Exclusion::RetryDoesNotPay);
         }

@@ -10,7 +10,7 @@ use crate::domain::event::ModelState;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::pricing::Usage;
-use crate::domain::retries::RetryCounts;
+use crate::domain::retries::Retries;
 use crate::domain::state::State;
 use crate::domain::time::UnixMillis;
 
@@ -40,8 +40,8 @@ pub(super) struct Row {
     /// Learned mean input and output tokens.
     pub(super) usage: Option<(u64, u64)>,
     pub(super) p95_ms: Option<f64>,
-    /// What came of the retries it served.
-    pub(super) retries: RetryCounts,
+    /// What came of the last retries it served.
+    pub(super) retries: Retries,
     /// P(p ≥ the task type's own floor).
     pub(super) floor_chance: f64,
     cell_version: u64,
@@ -81,7 +81,7 @@ impl TaskTable {
             row.fresh_until = memory.fresh_until(now, lessons);
             row.usage = cell.and_then(Cell::mean_usage).map(|u| (u.input, u.output));
             row.p95_ms = cell.and_then(|c| c.latency.p95_ms());
-            row.retries = cell.map(|c| c.retries).unwrap_or_default();
+            row.retries.clone_from(cell.map_or(&blank.retries, |c| &c.retries));
             row.floor_chance = chance_at_least(row.posterior, self.task.settings.min_success_rate);
         }
     }
@@ -114,7 +114,7 @@ impl Row {
             source: EstimateSource::Unknown,
             usage: None,
             p95_ms: None,
-            retries: RetryCounts::default(),
+            retries: Retries::default(),
             floor_chance: 1.0,
             cell_version: u64::MAX,
             fresh_until: (UnixMillis(i64::MIN), 0),

@@ -15,7 +15,7 @@ use crate::domain::goal::{
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{LabelsId, NameId};
 use crate::domain::outcome::QualityMicro;
-use crate::domain::retries::RetryCounts;
+use crate::domain::retries::Retries;
 use crate::domain::state::Alert;
 use crate::domain::time::UnixMillis;
 use crate::domain::tool::ToolState;
@@ -310,36 +310,55 @@ pub(super) fn account(stored: pb::Account, within: &str) -> Result<Account, Code
 
 /// A tool as stored.
 pub(super) fn tool_of(tool: &ToolState) -> pb::Tool {
-    let ToolState { calls, retries: RetryCounts { successes, failures } } = tool;
+    let ToolState { calls, retries } = tool;
+    let calls = calls.iter().map(|(order, cost)| (*order, fields::plus_one(*cost)));
+    pb::Tool { calls: in_order_of(calls), retries: retries_of(retries) }
+}
+
+/// Retries as stored.
+pub(super) fn retries_of(retries: &Retries) -> Vec<u64> {
+    in_order_of(retries.last.iter().map(|(order, succeeded)| (*order, u64::from(*succeeded))))
+}
+
+/// Calls in decision order, each with a number.
+fn in_order_of(calls: impl Iterator<Item = (Order, u64)>) -> Vec<u64> {
     let (mut last_at, mut last_call) = (0_i64, 0_u64);
-    let each = |(Order { at, decision, attempt, number }, cost): &(Order, Option<NanoUsd>)| {
+    let each = |(Order { at, decision, attempt, number }, of): (Order, u64)| {
         let stored = [
             fields::zigzag(at.0.wrapping_sub(last_at)),
             fields::zigzag(number.0.wrapping_sub(last_call) as i64),
             fields::zigzag(number.0.wrapping_sub(decision.0) as i64),
-            *attempt,
-            fields::plus_one(*cost),
+            attempt,
+            of,
         ];
         (last_at, last_call) = (at.0, number.0);
         stored
     };
-    pb::Tool { calls: calls.iter().flat_map(each).collect(), retry_successes: *successes, retry_failures: *failures }
+    calls.flat_map(each).collect()
 }
 
 /// A tool as read.
 pub(super) fn tool(stored: &pb::Tool) -> Result<ToolState, CodecError> {
+    let calls = in_order("calls", &stored.calls)?.into_iter().map(|(order, cost)| (order, fields::less_one(cost)));
+    Ok(ToolState { calls: calls.collect(), retries: retries(&stored.retries)? })
+}
+
+/// Retries as read.
+pub(super) fn retries(stored: &[u64]) -> Result<Retries, CodecError> {
+    let last = in_order("retries", stored)?.into_iter().map(|(order, succeeded)| (order, succeeded > 0));
+    Ok(Retries { last: last.collect() })
+}
+
+fn in_order(field: &'static str, stored: &[u64]) -> Result<Vec<(Order, u64)>, CodecError> {
     let (mut last_at, mut last_call) = (0_i64, 0_u64);
-    let each = |[at, number, decision, attempt, cost]: [u64; 5]| {
+    let each = |[at, number, decision, attempt, of]: [u64; 5]| {
         last_at = last_at.wrapping_add(fields::unzigzag(at));
         last_call = last_call.wrapping_add(fields::unzigzag(number) as u64);
         let decision = CallNo(last_call.wrapping_sub(fields::unzigzag(decision) as u64));
         let order = Order { at: UnixMillis(last_at), decision, attempt, number: CallNo(last_call) };
-        (order, fields::less_one(cost))
+        (order, of)
     };
-    Ok(ToolState {
-        calls: fields::groups("calls", &stored.calls)?.into_iter().map(each).collect(),
-        retries: RetryCounts { successes: stored.retry_successes, failures: stored.retry_failures },
-    })
+    Ok(fields::groups(field, stored)?.into_iter().map(each).collect())
 }
 
 /// An alert as stored.

@@ -1,6 +1,7 @@
 //! The records of calls, keys, cells and flags, between the domain and the stored messages. What identifies a record stands in its key and is
 //! given back to it here.
 
+use super::goal_records;
 use crate::domain::call::{Call, CallNo, Stage};
 use crate::domain::cell::{Cell, Evidence, LatencyHistogram, UsageSums};
 use crate::domain::drift::Change;
@@ -9,7 +10,6 @@ use crate::domain::flag::FlagState;
 use crate::domain::history::{Block, History, Newest};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{LabelsId, NameId};
-use crate::domain::retries::RetryCounts;
 use crate::domain::state::{KeyUse, TaskState};
 use crate::domain::time::UnixMillis;
 use crate::journal::codec::CodecError;
@@ -157,8 +157,7 @@ pub(super) fn cell_of(cell: &Cell) -> pb::Cell {
         lessons: cell.lessons,
         newest: newest_of(&cell.history),
         blocks: blocks_of(&cell.history),
-        retry_successes: cell.retries.successes,
-        retry_failures: cell.retries.failures,
+        retries: goal_records::retries_of(&cell.retries),
     }
 }
 
@@ -228,7 +227,7 @@ pub(super) fn cell(stored: &pb::Cell) -> Result<Cell, CodecError> {
         costed: stored.costed,
         cost_nano: stored.cost_nano.iter().fold(0, |n, b| n << 8 | u128::from(*b)),
         usage,
-        retries: RetryCounts { successes: stored.retry_successes, failures: stored.retry_failures },
+        retries: goal_records::retries(&stored.retries)?,
         latency: LatencyHistogram { buckets },
         version: 1,
     })

@@ -1,7 +1,7 @@
 //! Gates without a daemon: steps that are no model call.
 
 use super::*;
-use crate::domain::names::NameKind;
+use crate::domain::names::{NameId, NameKind};
 use crate::engine::{AmendAddress, Amendment};
 
 #[test]
@@ -191,4 +191,54 @@ fn a_gate_before_a_step_of_a_model_learns_from_the_model_that_served_it_last() {
     assert_eq!((stopped.verdict, stopped.reason.as_str()), (PolicyVerdict::Block, STOP));
     let unsaid = GateRequest { estimated_cost: None, ..step };
     assert_eq!(gate(&mut engine, &unsaid, NOW).reason, STOP, "what its calls cost on average");
+}
+
+/// Asks `tries` times for a retry with gpt-4o in a goal of its own, of which those let through end in `verdict`; returns how
+/// many were let through.
+fn retries_let_through(engine: &mut Engine, name: &str, tries: usize, verdict: Verdict, now: UnixMillis) -> usize {
+    let mut let_through = 0;
+    for n in 0..tries {
+        let request = PolicyRequest { workflow: "w".to_owned(), ..ask(&format!("{name}{n}"), 6_000) };
+        let first = decide(engine, &request, now);
+        tell(engine, &costing(of(&first), "0.03", Verdict::Failure(FailureReason::ValidationFailed)), now);
+        let retry = decide(engine, &request, now);
+        if retry.decided.verdict.proceeds() {
+            let_through += 1;
+            tell(engine, &costing(of(&retry), "0.03", verdict), now);
+        }
+    }
+    let_through
+}
+
+#[test]
+fn one_stopped_retry_in_twenty_is_let_through_and_what_it_shows_opens_the_way_again() {
+    let mut engine = where_gpt_4o_never_mends_its_failures();
+    let failed = Verdict::Failure(FailureReason::ValidationFailed);
+    let trials = retries_let_through(&mut engine, "still", 400, failed, NOW);
+    assert!((8..=40).contains(&trials), "one in twenty of 400: {trials}");
+    retries_let_through(&mut engine, "mended", 200, Verdict::Success, NOW);
+    assert_eq!(retries_let_through(&mut engine, "after", 50, Verdict::Success, NOW), 50, "retries pay again");
+}
+
+#[test]
+fn what_retries_came_to_is_forgotten_after_a_day_and_with_the_posterior() {
+    let mut engine = where_gpt_4o_never_mends_its_failures();
+    let failed = Verdict::Failure(FailureReason::ValidationFailed);
+    let next_day = NOW.plus_ms(DAY_MS + 1);
+    assert_eq!(retries_let_through(&mut engine, "next_day", 19, failed, next_day), 19);
+    let mut engine = where_gpt_4o_never_mends_its_failures();
+    let task = *engine.state.tasks.keys().next().unwrap();
+    let reset = engine.reset_posterior(task, NameId::NONE, "ops", "new prompt", None, NOW);
+    fold(&mut engine, &[reset]);
+    assert_eq!(retries_let_through(&mut engine, "reset", 19, failed, NOW), 19);
+}
+
+#[test]
+fn a_wrong_key_says_nothing_of_retries() {
+    let mut engine = where_gpt_4o_never_mends_its_failures();
+    let task = *engine.state.tasks.keys().next().unwrap();
+    let reset = engine.reset_posterior(task, NameId::NONE, "ops", "new prompt", None, NOW);
+    fold(&mut engine, &[reset]);
+    let failed = Verdict::Failure(FailureReason::AuthError);
+    assert_eq!(retries_let_through(&mut engine, "key", 40, failed, NOW), 40);
 }
