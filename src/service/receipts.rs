@@ -44,11 +44,18 @@ impl Service {
         *left = left.saturating_sub(1);
         let reply = self.goal_now(engine, id, now)?;
         let goal = &engine.state.goals[id];
+        let waiting = goal.own.open > 0;
         let (numbers, chain, children) = (numbers(goal), chain_of(id, goal), goal.children.clone());
         let mut calls = Vec::with_capacity(if without_calls { 0 } else { numbers.len() });
         if !without_calls {
             let number_of = |n| hydrate::call(&mut engine.state, &self.shelf, n).cloned();
             calls.extend(numbers.into_iter().filter_map(number_of));
+            if waiting {
+                // The newest of those that wait for their outcome; older ones are told by their number alone.
+                let waits = |c: &&Call| c.goal == *id && matches!(c.stage, Stage::Open(_));
+                calls.extend(engine.state.calls.values().filter(waits).cloned());
+                calls.sort_by_key(Call::order);
+            }
         }
         let mut accounts = HashMap::new();
         for charge in calls.iter().flat_map(|c: &Call| &c.charges) {

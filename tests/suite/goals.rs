@@ -231,3 +231,15 @@ async fn an_audit_leaves_what_the_caller_reported() {
     let sample = daemon.goals().await.sample_goals(request).await.unwrap().into_inner();
     assert_eq!(said(&sample.goals[0]), (rejected, accepted, rejected));
 }
+
+#[tokio::test]
+async fn a_receipt_shows_the_calls_that_wait_for_their_outcome() {
+    let (_home, daemon) = usual();
+    let mut router = daemon.router().await;
+    let (_, told) = decide(&mut router, in_goal("triage", "open", "classify")).await;
+    record(&mut router, costing(&told, true, 0.01)).await;
+    decide(&mut router, in_goal("triage", "open", "answer")).await;
+    let steps = receipt(&daemon, "open").await.steps;
+    let states: Vec<_> = steps.iter().flat_map(|s| &s.calls).map(|c| c.state()).collect();
+    assert_eq!(states, [pb::CallState::Succeeded, pb::CallState::Open]);
+}
