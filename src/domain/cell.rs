@@ -5,7 +5,8 @@
 use super::beta::Beta;
 use super::call::{Call, CallNo};
 use super::catalog::{Price, Prior, TypicalUsage};
-use super::history::{History, Lesson, Memory};
+use super::drift::FIRST_LOOK;
+use super::history::{BLOCK, History, Lesson, Memory};
 use super::money::NanoUsd;
 use super::outcome::CostSource;
 use super::pricing::Usage;
@@ -54,6 +55,8 @@ pub struct Cell {
     pub evidence_since: UnixMillis,
     /// The same evidence in the order its calls were decided.
     pub history: History,
+    /// Outcomes of its evidence as of the last look for a change; 0: there was none.
+    pub looked_at: u64,
     /// Outcomes it ever taught, forgotten ones too.
     pub lessons: u64,
     /// Production calls it served.
@@ -152,6 +155,16 @@ impl Cell {
         }
     }
 
+    /// Whether a look for a change is due, which then counts as taken: its evidence has grown by ten outcomes since the last.
+    pub fn take_look(&mut self) -> bool {
+        let outcomes = self.successes + self.failures;
+        let is_due = outcomes >= FIRST_LOOK.max(self.looked_at + BLOCK);
+        if is_due {
+            self.looked_at = outcomes;
+        }
+        is_due
+    }
+
     /// Mean cost of a call in nano-USD, over calls of known cost.
     #[must_use]
     pub fn mean_cost(&self) -> Option<NanoUsd> {
@@ -179,6 +192,7 @@ impl Cell {
         self.retries.keep_from(from);
         let kept = self.history.total();
         (self.evidence, self.successes, self.failures) = (kept.evidence, kept.successes, kept.failures);
+        self.looked_at = self.successes + self.failures;
         (self.evidence_from, self.evidence_since) = (from.max(self.evidence_from), since);
         self.version += 1;
     }

@@ -4,7 +4,6 @@
 //! journal, so that none is taken back. It refuses to know what follows from a change.
 
 use super::call::CallNo;
-use super::cell::Cell;
 use super::history::{BLOCK, Block, History};
 use super::names::NameId;
 use super::time::UnixMillis;
@@ -47,12 +46,8 @@ impl Change {
     }
 }
 
-/// Whether a look at a cell is due: its evidence has grown to another multiple of ten outcomes.
-#[must_use]
-pub fn is_due(cell: &Cell) -> bool {
-    let outcomes = cell.successes + cell.failures;
-    outcomes >= 2 * BLOCK && outcomes.is_multiple_of(BLOCK)
-}
+/// Outcomes from which on a cell is looked at for the first time.
+pub const FIRST_LOOK: u64 = 2 * BLOCK;
 
 /// The most likely place of a change in `history`, where the likelihood ratio speaks for one.
 ///
@@ -89,7 +84,7 @@ pub fn find(history: &History) -> Option<Found> {
         (sum(|b| b.successes), sum(Block::outcomes))
     };
     Some(Found {
-        keep_from: last_outcomes(blocks),
+        keep_from: blocks[last_outcomes(blocks).unwrap_or(split)].from,
         around: blocks[split].since,
         before: side(&blocks[..split]),
         after: side(&blocks[split..]),
@@ -112,14 +107,15 @@ pub struct Found {
     pub strength: f64,
 }
 
-/// Where the last ten outcomes begin, in whole blocks.
-fn last_outcomes(blocks: &[Block]) -> CallNo {
+/// The block with which the last ten outcomes begin; `None` where that is the first, so that nothing would be forgotten: what
+/// is told late goes to the block of its call, so one block may hold nearly all.
+fn last_outcomes(blocks: &[Block]) -> Option<usize> {
     let mut outcomes = 0;
-    let enough = blocks.iter().rev().find(|b| {
+    let begins = blocks.iter().rposition(|b| {
         outcomes += b.outcomes();
         outcomes >= BLOCK
     });
-    enough.map_or(CallNo(0), |b| b.from)
+    begins.filter(|first| *first > 0)
 }
 
 /// The greatest log likelihood of `won` out of `n`: n·(μ̂ ln μ̂ + (1 − μ̂) ln(1 − μ̂)); 0 where all or nothing was won. The
@@ -130,4 +126,66 @@ fn log_likelihood(won: f64, n: f64) -> f64 {
         return 0.0;
     }
     won * (won / n).ln() + lost * (lost / n).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    use super::*;
+    use crate::domain::history::Lesson;
+
+    fn tell(history: &mut History, call: u64, success: bool) {
+        let reward_micro = if success { 1_000_000 } else { 0 };
+        let lesson = Lesson { call: CallNo(call), at: UnixMillis(call as i64), number: call, reward_micro, success };
+        history.change(&lesson, true);
+    }
+
+    /// The first outcome, from `from` on, after which a look every ten outcomes finds a change.
+    fn found_at(seed: u64, outcomes: u64, rate: impl Fn(u64) -> f64) -> Option<(u64, Found)> {
+        let mut rng = Pcg64::seed_from_u64(seed);
+        let mut history = History::default();
+        (1..=outcomes).find_map(|call| {
+            tell(&mut history, call, rng.random_bool(rate(call)));
+            let is_due = call >= FIRST_LOOK && call.is_multiple_of(BLOCK);
+            find(&history).filter(|_| is_due).map(|found| (call, found))
+        })
+    }
+
+    #[test]
+    fn a_steady_rate_hardly_ever_looks_changed() {
+        for rate in [0.05, 0.5, 0.9] {
+            // δ is 0.001 a run: 400 runs have more than three with a chance below 1 in 1,000.
+            let alarms = (0..400).filter(|seed| found_at(*seed, 500, |_| rate).is_some()).count();
+            assert!(alarms <= 3, "seeds 0 to 399 at {rate}: {alarms} false alarms");
+        }
+    }
+
+    #[test]
+    fn a_fall_from_95_to_50_percent_is_found_within_60_outcomes() {
+        for seed in 0..50 {
+            let rate = |call| if call <= 300 { 0.95 } else { 0.5 };
+            let (at, found) = found_at(seed, 500, rate).unwrap();
+            assert!((301..=360).contains(&at), "seed {seed}: found at {at}");
+            assert!(
+                (found.around.0 - 300).abs() <= 60 && found.keep_from.0 > 300 - 2 * BLOCK,
+                "seed {seed}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_change_always_forgets_something_however_late_the_outcomes() {
+        let mut history = History::default();
+        // The last call is told first, so all before it are of the first block.
+        (1..=10).for_each(|call| tell(&mut history, call, true));
+        tell(&mut history, 1_000, false);
+        (1_001..=1_005).for_each(|call| tell(&mut history, call, false));
+        (11..=200).for_each(|call| tell(&mut history, call, true));
+        let found = find(&history).unwrap();
+        assert_eq!(found.keep_from, CallNo(1_000));
+        history.keep_from(found.keep_from);
+        assert_eq!(history.total().outcomes(), 6);
+    }
 }

@@ -150,6 +150,8 @@ pub struct State {
     pub calls_total: u64,
     /// Amendments ever made, for status.
     pub amendments_total: u64,
+    /// Cells that were taught since somebody asked, and whether a look for a change of theirs is due.
+    pub taught: BTreeMap<(NameId, NameId), bool>,
     /// What was touched; `None`: nobody asks.
     pub touched: Option<Touched>,
     /// What was dropped for its age while it was at hand, and may still be stored as it stood before.
@@ -235,6 +237,10 @@ impl State {
                 cell.remove(call);
             }
             of.lessons = of.lessons + cell.lessons - before;
+            if call.reward_micro().is_some() {
+                let is_due = add && cell.take_look();
+                *self.taught.entry((call.task, call.candidate)).or_default() |= is_due;
+            }
             if let Some(touched) = &mut self.touched {
                 touched.cells.insert((call.task, call.candidate));
             }

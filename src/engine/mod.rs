@@ -23,7 +23,7 @@ mod tests_goals;
 #[cfg(test)]
 mod tests_races;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use admission::Line;
@@ -69,8 +69,10 @@ pub struct Engine {
 impl Engine {
     /// An engine over `state` (which may be the fold of an old journal), drawing from `root_seed`.
     #[must_use]
-    pub fn new(state: State, catalog: Arc<Catalog>, root_seed: u64) -> Self {
+    pub fn new(mut state: State, catalog: Arc<Catalog>, root_seed: u64) -> Self {
         let next_call = CallNo::first_of_epoch(state.epoch);
+        // What earlier facts taught was looked at when they were written.
+        state.taught.clear();
         Self {
             state,
             catalog,
@@ -135,9 +137,10 @@ impl Engine {
     ///
     /// # Panics
     /// INV-ENGINE-1: an engine never goes back.
-    pub fn go_on_with(&mut self, state: State) -> State {
+    pub fn go_on_with(&mut self, mut state: State) -> State {
         assert!(state.applied_seq == self.state.applied_seq, "INV-ENGINE-1: an engine never goes back");
         self.tables.clear();
+        state.taught = std::mem::take(&mut self.state.taught);
         std::mem::replace(&mut self.state, state)
     }
 
@@ -221,10 +224,24 @@ impl Engine {
         (!calls.is_empty()).then_some(Event { at: now, body: Body::DecisionsExpired { calls } })
     }
 
-    /// The change of a candidate's success rate, where a look is due and finds one.
-    #[must_use]
-    pub fn look_for_change(&self, task: NameId, candidate: NameId, now: UnixMillis) -> Option<Event> {
-        let cell = self.state.cell(task, candidate).filter(|cell| drift::is_due(cell))?;
+    /// Looks at what was taught since the last look, by whatever facts: first for changes of success rates, and once those
+    /// are folded in, at the flags. Write and fold in what it answers, and ask again until nothing comes.
+    pub fn looks(&mut self, now: UnixMillis) -> Vec<Event> {
+        let mut changes = Vec::new();
+        for ((task, candidate), is_due) in &self.state.taught {
+            changes.extend(self.look_for_change(*task, *candidate, now).filter(|_| *is_due));
+        }
+        self.state.taught.values_mut().for_each(|is_due| *is_due = false);
+        if !changes.is_empty() {
+            return changes;
+        }
+        let tasks: BTreeSet<NameId> =
+            std::mem::take(&mut self.state.taught).into_keys().map(|(task, _)| task).collect();
+        tasks.into_iter().filter_map(|task| self.look_at_flag(task, now)).collect()
+    }
+
+    fn look_for_change(&self, task: NameId, candidate: NameId, now: UnixMillis) -> Option<Event> {
+        let cell = self.state.cell(task, candidate)?;
         let name = self.state.names.text(NameKind::Task, task);
         let settings = &self.catalog.task(name).or(self.catalog.default_task())?.settings;
         let found = drift::find(&cell.history).filter(|_| settings.detects_changes)?;

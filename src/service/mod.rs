@@ -414,8 +414,22 @@ impl Service {
         }
     }
 
-    /// Writes facts and folds them in; a look at the flag of the task type they concern may follow.
+    /// Writes facts and folds them in, and what a look at what they taught finds after them.
     fn write(&self, engine: &mut Engine, events: &[Event]) -> Result<u64, ServiceError> {
+        let last = self.write_down(engine, events)?;
+        let Some(now) = events.last().map(|e| e.at).filter(|_| !engine.state.taught.is_empty()) else {
+            return Ok(last);
+        };
+        loop {
+            let found = engine.looks(now);
+            if found.is_empty() {
+                return Ok(last);
+            }
+            self.write_down(engine, &found)?;
+        }
+    }
+
+    fn write_down(&self, engine: &mut Engine, events: &[Event]) -> Result<u64, ServiceError> {
         if events.is_empty() {
             return Ok(engine.state.applied_seq);
         }
@@ -458,12 +472,6 @@ impl Service {
                 false => ServiceError::Internal("a settled call is not at hand".to_owned()),
             });
         };
-        if !recorded.duplicate && call.reward_micro().is_some() {
-            let change = engine.look_for_change(call.task, call.candidate, now);
-            self.write(&mut engine, change.as_slice())?;
-            let look = engine.look_at_flag(call.task, now);
-            self.write(&mut engine, look.as_slice())?;
-        }
         if !recorded.duplicate {
             self.raise_alerts(&mut engine, &call.charges, &call.goal, now)?;
         }

@@ -106,8 +106,8 @@ impl Learner {
         let reward_micro = if success { 1_000_000 } else { 0 };
         self.cells[arm].learn(&Lesson { call, at, number, reward_micro, success }, true);
         self.lessons += 1;
-        if self.settings.detects_changes
-            && drift::is_due(&self.cells[arm])
+        if self.cells[arm].take_look()
+            && self.settings.detects_changes
             && let Some(found) = drift::find(&self.cells[arm].history)
         {
             self.cells[arm].forget(found.keep_from, at);

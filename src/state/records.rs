@@ -157,6 +157,7 @@ pub(super) fn cell_of(cell: &Cell) -> pb::Cell {
         lessons: cell.lessons,
         newest: newest_of(&cell.history),
         blocks: blocks_of(&cell.history),
+        looked_at: cell.looked_at,
         retries: goal_records::retries_of(&cell.retries),
     }
 }
@@ -227,6 +228,7 @@ pub(super) fn cell(stored: &pb::Cell) -> Result<Cell, CodecError> {
         costed: stored.costed,
         cost_nano: stored.cost_nano.iter().fold(0, |n, b| n << 8 | u128::from(*b)),
         usage,
+        looked_at: stored.looked_at,
         retries: goal_records::retries(&stored.retries)?,
         latency: LatencyHistogram { buckets },
         version: 1,

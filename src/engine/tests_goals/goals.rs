@@ -149,3 +149,37 @@ fn calls_without_a_verdict_are_rewarded_by_their_goals_end_and_its_correction() 
     );
     assert_eq!(counts(&engine), (0, 0), "it came back: nobody knows yet");
 }
+
+#[test]
+fn what_the_ends_of_goals_teach_is_looked_at_too() {
+    let settings = TaskSettings { learns_from_goal: true, ..TaskSettings::default() };
+    let mut engine = engine(settings);
+    let mut found = 0;
+    for n in 0..120 {
+        let goal = format!("g{n}");
+        let mut request =
+            PolicyRequest { goal_id: goal.clone(), task_type: "tickets".to_owned(), ..PolicyRequest::default() };
+        request.asked.allowed_models.push("openai/gpt-4o".to_owned());
+        // Several outcomes of one goal are one fact, so that no count of outcomes is met exactly.
+        for _ in 0..3 {
+            let answer = decide(&mut engine, &request, NOW);
+            let call = of(&answer);
+            let mut outcome = report(call, None);
+            outcome.verdict = None;
+            let call = tell(&mut engine, &outcome, NOW);
+            let mut taught = engine.state.calls[&call].clone();
+            taught.traits.may_teach = true;
+            let old = engine.state.calls[&call].clone();
+            engine.state.replace_call(Some(&old), taught);
+        }
+        close(&mut engine, &goal, if n < 60 { GoalState::Accepted } else { GoalState::Rejected }, NOW);
+        let events = engine.looks(NOW);
+        found += events.iter().filter(|e| matches!(e.body, crate::domain::event::Body::ChangeFound(_))).count();
+        fold(&mut engine, &events);
+    }
+    assert_eq!(found, 1);
+    assert!(
+        engine.looks(NOW).iter().all(|e| !matches!(e.body, crate::domain::event::Body::ChangeFound(_))),
+        "nothing new was told"
+    );
+}

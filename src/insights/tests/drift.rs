@@ -24,12 +24,17 @@ fn traffic(world: &mut World, calls: u64, success_of_100: [(&str, u64); 3]) -> (
         let nth: u64 = served[of];
         let success = (nth + 1) * rate / 100 > nth * rate / 100;
         served[of] += 1;
-        let (task, candidate) = (decision.task, decision.candidate);
         world.record(&came_to(OutcomeOf::Decision(decision), success, 1_000_000));
-        let event = world.engine.look_for_change(task, candidate, world.now);
-        world.apply(event.as_slice());
-        if let Some(Body::ChangeFound(change)) = event.map(|e| e.body) {
-            found.push(*change);
+        loop {
+            let events = world.engine.looks(world.now);
+            world.apply(&events);
+            found.extend(events.iter().filter_map(|e| match &e.body {
+                Body::ChangeFound(change) => Some((**change).clone()),
+                _ => None,
+            }));
+            if events.is_empty() {
+                break;
+            }
         }
     }
     (served, found)
