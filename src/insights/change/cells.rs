@@ -23,7 +23,7 @@ pub(super) struct Calls {
     pub failures: u64,
     pub units: u64,
     /// What usage and price are told by: `units`, or tokens weighed at the list.
-    pub usage: f64,
+    pub usage: u128,
     /// Known cost, in nano-USD.
     pub cost: u128,
 }
@@ -36,7 +36,7 @@ impl Calls {
             retries: cell.retries.min(calls),
             failures: cell.failures.min(calls),
             units: cell.units,
-            usage: cell.listed_pico_usd as f64,
+            usage: cell.listed_pico_usd,
             cost: cell.cost_nano_usd.into(),
         }
     }
@@ -46,7 +46,7 @@ impl Calls {
         self.retries = self.retries.saturating_add(other.retries);
         self.failures = self.failures.saturating_add(other.failures);
         self.units = self.units.saturating_add(other.units);
-        self.usage += other.usage;
+        self.usage = self.usage.saturating_add(other.usage);
         self.cost += other.cost;
     }
 
@@ -122,14 +122,14 @@ impl Pair {
     fn settle_usage(&mut self) {
         let lacks =
             |has: fn(&Calls) -> bool| [&self.before, &self.after].iter().any(|side| side.calls > 0 && !has(side));
-        let (no_units, no_list) = (lacks(|side| side.units > 0), lacks(|side| side.usage > 0.0));
+        let (no_units, no_list) = (lacks(|side| side.units > 0), lacks(|side| side.usage > 0));
         self.listed = !no_units && !no_list;
         for side in [&mut self.before, &mut self.after] {
             if no_units {
                 side.units = side.calls;
             }
             if no_units || no_list {
-                side.usage = side.units as f64;
+                side.usage = side.units.into();
             }
         }
     }
@@ -183,7 +183,14 @@ fn factors(cell: &Calls, step: &StepKey, window: &Totals, per: f64) -> [f64; FAC
     let step = window.steps.get(step).copied().unwrap_or(*cell);
     let (traffic, first) = (window.traffic as f64, step.first_attempts() as f64);
     let (calls, all) = (cell.calls as f64, step.calls as f64);
-    [traffic / per, first / traffic, all / first, calls / all, cell.usage / calls, cell.cost as f64 / cell.usage]
+    [
+        traffic / per,
+        first / traffic,
+        all / first,
+        calls / all,
+        cell.usage as f64 / calls,
+        cell.cost as f64 / cell.usage as f64,
+    ]
 }
 
 fn totals(window: &SpendWindow, cells: &[Pair], side: impl Fn(&Pair) -> Calls) -> Totals {

@@ -133,7 +133,7 @@ fn measures(pairs: &Pairs, factor: Factor, cells: &[&Pair], model: &Arc<str>) ->
     let both =
         |field: fn(&Calls) -> f64| cells.iter().map(|pair| field(&pair.before) + field(&pair.after)).sum::<f64>();
     let alike = cells.windows(2).all(|two| two[0].listed == two[1].listed);
-    let usage_per_unit = ratio(both(|c| c.usage), both(|c| c.units as f64)).filter(|_| alike);
+    let usage_per_unit = ratio(both(|c| c.usage as f64), both(|c| c.units as f64)).filter(|_| alike);
     let side = |earlier: bool| {
         let window = if earlier { &pairs.before } else { &pairs.after };
         let calls = |pair: &&Pair| if earlier { pair.before } else { pair.after };
@@ -148,7 +148,9 @@ fn measures(pairs: &Pairs, factor: Factor, cells: &[&Pair], model: &Arc<str>) ->
             Factor::Retries => ratio(sum(|c| c.retries as f64), sum(|c| c.calls as f64)),
             Factor::ModelMix => ratio(served, sum(|c| c.calls as f64)),
             Factor::Usage => ratio(sum(|c| c.units as f64), sum(|c| c.calls as f64)),
-            Factor::Price => ratio(sum(|c| c.cost as f64), sum(|c| c.usage)).zip(usage_per_unit).map(|(p, u)| p * u),
+            Factor::Price => {
+                ratio(sum(|c| c.cost as f64), sum(|c| c.usage as f64)).zip(usage_per_unit).map(|(p, u)| p * u)
+            }
         }
     };
     (side(true), side(false))
