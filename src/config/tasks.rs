@@ -47,6 +47,7 @@ fn read_settings(section: &Section<'_>) -> TaskSettings {
     let design = TaskSettings::default();
     let fraction = |key, otherwise| section.get(key).and_then(|v| v.fraction()).unwrap_or(otherwise);
     let number = |key, most| section.get(key).and_then(|v| v.number(0.0..=most)).unwrap_or(0.0);
+    let whole = |key, most| section.get(key).and_then(|v| v.integer(0..=most)).unwrap_or(0);
     let usd = |key| section.get(key).and_then(|v| v.usd());
     let objective = section.get("objective");
     let value = section.get("value_usd");
@@ -67,11 +68,11 @@ fn read_settings(section: &Section<'_>) -> TaskSettings {
         failure_cost: usd("failure_cost_usd").unwrap_or(design.failure_cost),
         value: value.as_ref().and_then(Value::usd).unwrap_or(design.value),
         prior: section.get("prior").and_then(|v| read_prior(&v)).unwrap_or(design.prior),
-        sibling_prior: section.get("sibling_prior").and_then(|v| v.number(0.0..=20.0)).unwrap_or(0.0).round() as u64,
+        sibling_prior: whole("sibling_prior", 20),
         memory: Memory {
             half_life_ms: (number("half_life_days", 36_500.0) * DAY_MS as f64).round() as i64,
-            half_life_outcomes: number("half_life_outcomes", 1e12).round() as u64,
-            evidence_cap: number("evidence_cap", 1e12).round() as u64,
+            half_life_outcomes: whole("half_life_outcomes", 1_000_000_000_000),
+            evidence_cap: whole("evidence_cap", 1_000_000_000_000),
         },
         detects_changes: section.get("change_detection").and_then(|v| v.boolean()).unwrap_or(design.detects_changes),
         decision_ttl_ms: section
