@@ -16,6 +16,9 @@ use super::time::UnixMillis;
 /// Outcomes from which on a learned mean is used.
 pub const LEARNED_FROM: u64 = 20;
 
+/// Reported costs from which on their mean ranks a candidate of which nothing else is known.
+pub const RANKED_FROM: u64 = 3;
+
 /// Reward mass in millionths; the posterior is Beta(α₀ + successes, β₀ + failures) (Thompson 1933).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
@@ -229,13 +232,13 @@ pub enum EstimateSource {
     Request,
     /// The catalogue's typical usage at today's price.
     Typical,
-    /// Nothing to go by.
+    /// Nothing to go by but, where there is one, the mean of few reported costs, which only ranks.
     Unknown,
 }
 
 /// Expected cost of a call: learned mean usage at today's price (from [`LEARNED_FROM`] priced outcomes on), else the
-/// mean of costs that only the caller reports, else the request's estimate or `typical` × price, else the mean of the few
-/// costs reported so far, else unknown.
+/// mean of costs that only the caller reports, else the request's estimate or `typical` × price, else unknown, with
+/// the mean of few reported costs (from [`RANKED_FROM`] on), by which a candidate may be ranked and never let through a filter.
 #[must_use]
 pub fn expected_cost(
     cell: Option<&Cell>,
@@ -258,7 +261,7 @@ pub fn expected_cost(
     }
     // Few reported costs say more than none: a candidate of unknown cost would be ranked dearest, and seldom get the calls
     // that tell its cost.
-    reported(1).map_or((None, EstimateSource::Unknown), |c| (Some(c), EstimateSource::Learned))
+    (reported(RANKED_FROM).filter(|cost| cost.0 > 0), EstimateSource::Unknown)
 }
 
 /// Counts of latencies in buckets that each reach 5 % further than the one before; mergeable in any order.
@@ -341,6 +344,22 @@ mod tests {
         assert_eq!(prior(&[evidence(900, 100)]), (19_000_000, 3_000_000));
         // Each counts at most twenty: 18 + 2 and 10 + 10, scaled to twenty in all.
         assert_eq!(prior(&[evidence(900, 100), evidence(50, 50)]), (15_000_000, 7_000_000));
+    }
+
+    #[test]
+    fn few_reported_costs_rank_and_are_not_known_costs() {
+        let mut cell = Cell::default();
+        let expected = |cell: &Cell| expected_cost(Some(cell), None, None, None);
+        cell.serve(Some(NanoUsd(5)), true);
+        cell.serve(Some(NanoUsd(5)), true);
+        assert_eq!(expected(&cell), (None, EstimateSource::Unknown));
+        cell.serve(Some(NanoUsd(5)), true);
+        assert_eq!(expected(&cell), (Some(NanoUsd(5)), EstimateSource::Unknown));
+        (0..17).for_each(|_| cell.serve(Some(NanoUsd(5)), true));
+        assert_eq!(expected(&cell), (Some(NanoUsd(5)), EstimateSource::Learned));
+        let mut free = Cell::default();
+        (0..19).for_each(|_| free.serve(Some(NanoUsd(0)), true));
+        assert_eq!(expected(&free), (None, EstimateSource::Unknown));
     }
 
     #[test]

@@ -118,7 +118,8 @@ impl<'a> Limits<'a> {
         {
             return Some(Exclusion::LatencyCeiling);
         }
-        match (self.ceiling, seat.hold, seat.expected) {
+        let known = seat.expected.filter(|_| seat.source != EstimateSource::Unknown);
+        match (self.ceiling, seat.hold, known) {
             (None, ..) => None,
             (Some(_), _, None) | (Some(_), None, _) => Some(Exclusion::PriceUnknown),
             (Some(ceiling), Some(hold), Some(expected)) => {
