@@ -152,6 +152,8 @@ pub struct State {
     pub amendments_total: u64,
     /// Cells that were taught since somebody asked, and whether a look for a change of theirs is due.
     pub taught: BTreeMap<(NameId, NameId), bool>,
+    /// Rises whenever evidence changes, of whatever task type. Not part of the state's digest.
+    pub evidence_version: u64,
     /// What was touched; `None`: nobody asks.
     pub touched: Option<Touched>,
     /// What was dropped for its age while it was at hand, and may still be stored as it stood before.
@@ -238,6 +240,7 @@ impl State {
             }
             of.lessons = of.lessons + cell.lessons - before;
             if call.reward_micro().is_some() {
+                self.evidence_version += 1;
                 let is_due = add && cell.take_look();
                 *self.taught.entry((call.task, call.candidate)).or_default() |= is_due;
             }

@@ -304,6 +304,7 @@ fn close(state: &mut State, number: CallNo, stage: Stage) {
 
 fn reset(state: &mut State, task: NameId, candidate: NameId, from: CallNo, at: UnixMillis) {
     let Some(of) = state.tasks.get_mut(&task) else { return };
+    state.evidence_version += 1;
     for (id, cell) in &mut of.cells {
         if candidate == NameId::NONE || *id == candidate {
             cell.forget(from, at);

@@ -45,6 +45,8 @@ pub(super) struct Row {
     /// P(p ≥ the task type's own floor).
     pub(super) floor_chance: f64,
     cell_version: u64,
+    /// As of which evidence of other task types its prior is; 0 where that does not count.
+    siblings_version: u64,
     /// When a posterior that ages has to be computed again: by time, and by outcomes of the task type.
     fresh_until: (UnixMillis, u64),
     price_until: UnixMillis,
@@ -62,15 +64,16 @@ impl TaskTable {
         let of = state.tasks.get(&self.id);
         let (cells, lessons) = (of.map(|t| &t.cells), of.map_or(0, |t| t.lessons));
         let memory = self.task.settings.memory;
+        let siblings = if self.task.settings.sibling_prior > 0 { state.evidence_version } else { 0 };
         let blank = Cell::default();
         for row in &mut self.rows {
             let cell = cells.and_then(|c| c.get(&row.id));
             let version = cell.map_or(0, |c| c.version);
             let fresh = now < row.fresh_until.0 && lessons < row.fresh_until.1;
-            if version == row.cell_version && now < row.price_until && fresh {
+            if (version, siblings) == (row.cell_version, row.siblings_version) && now < row.price_until && fresh {
                 continue;
             }
-            row.cell_version = version;
+            (row.cell_version, row.siblings_version) = (version, siblings);
             let model = &row.candidate.model;
             let price = model.price_at(ServiceTier::Standard, now);
             let next = model.prices.iter().map(|p| p.from).filter(|from| *from > now).min();
@@ -117,6 +120,7 @@ impl Row {
             retries: Retries::default(),
             floor_chance: 1.0,
             cell_version: u64::MAX,
+            siblings_version: 0,
             fresh_until: (UnixMillis(i64::MIN), 0),
             price_until: UnixMillis(i64::MIN),
         }
