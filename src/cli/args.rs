@@ -90,7 +90,7 @@ pub(super) enum Verb {
     Verify,
     /// Print the record as JSON Lines, one event a line; may run beside the daemon.
     Export(ExportArgs),
-    /// Run policies on problems whose truth is known; needs no daemon.
+    /// Run policies in worlds whose truth is known; needs no daemon.
     Simulate(SimulateArgs),
     /// Play tables of true outcomes query by query, and compare policies; needs no daemon.
     Replay(ReplayArgs),

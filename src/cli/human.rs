@@ -147,6 +147,12 @@ fn is_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A small amount of dollars without its sign: four significant digits.
+pub(super) fn short_usd(x: f64) -> String {
+    let digits = if x > 0.0 { (3 - x.log10().floor() as i32).clamp(0, 12) as usize } else { 0 };
+    format!("{x:.digits$}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@
 //! | `goals`, `budgets`, `alerts` | lists of a running daemon |
 //! | `audit`, `sheet` | samples that people grade |
 //! | `models`, `explain`, `config` | what reads files only |
-//! | `simulate`, `validate`, `problems_file` | policies on problems whose truth is known |
+//! | `simulate` with `simulate_…`, `validate`, `problems_file` | policies in worlds and on problems whose truth is known |
 //! | `replay`, `table_file` | policies on tables of true outcomes |
 //! | `verify`, `export`, `offline` | what reads a data directory |
 
@@ -52,6 +52,11 @@ mod serve;
 mod setup;
 mod sheet;
 mod simulate;
+mod simulate_asserts;
+mod simulate_files;
+mod simulate_plots;
+mod simulate_report;
+mod simulate_scenarios;
 mod table_file;
 mod tree;
 mod validate;
@@ -112,7 +117,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Verb::Verify => verify::run(settings, format, out),
         Verb::Export(args) => export::run(settings, args, format, out),
         Verb::Replay(args) => replay::run(args, format, out),
-        Verb::Simulate(args) => simulate::run(args, format, out),
+        Verb::Simulate(args) => simulate::run(settings, args, format, out),
         Verb::Healthcheck(server) => healthcheck::run(settings, server, out),
     }
 }

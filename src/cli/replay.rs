@@ -7,8 +7,10 @@ use clap::Args;
 
 use super::args::Format;
 use super::failure::Failure;
+use super::human::short_usd;
 use super::listing::{Cell, Column, Listing, tidy};
 use super::table_file::{self, Prices};
+use crate::simulation::figures::Summary;
 use crate::simulation::replay::{Chooser, Pass, replay};
 use crate::simulation::table::{Table, Tally};
 
@@ -111,8 +113,8 @@ impl Known {
 }
 
 fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Known) -> Vec<Cell> {
-    let all = |of: &dyn Fn(&Tally) -> Option<f64>| Summary::of(passes.iter().map(|p| of(&p.all)));
-    let last = |of: &dyn Fn(&Tally) -> Option<f64>| Summary::of(passes.iter().map(|p| of(&p.last_fifth)));
+    let all = |of: &dyn Fn(&Tally) -> Option<f64>| Summary::of(passes.iter().map(|p| of(&p.all))).map(tidy);
+    let last = |of: &dyn Fn(&Tally) -> Option<f64>| Summary::of(passes.iter().map(|p| of(&p.last_fifth))).map(tidy);
     let queries = passes.iter().map(|p| p.all.queries).sum::<u64>() / passes.len().max(1) as u64;
     let success = all(&|t| Some(t.success_rate()));
     let (cost, per_success) = (all(&Tally::cost_usd_per_query), all(&Tally::cost_per_success_usd));
@@ -146,28 +148,4 @@ fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Kn
         count(lost(known.oracle)),
         model.into(),
     ]
-}
-
-/// Four significant digits.
-fn short_usd(x: f64) -> String {
-    let digits = if x > 0.0 { (3 - x.log10().floor() as i32).clamp(0, 12) as usize } else { 0 };
-    format!("{x:.digits$}")
-}
-
-/// Mean and 5th and 95th percentile over passes.
-struct Summary {
-    mean: Option<f64>,
-    low: Option<f64>,
-    high: Option<f64>,
-}
-
-impl Summary {
-    fn of(values: impl Iterator<Item = Option<f64>>) -> Self {
-        let mut sorted: Vec<f64> = values.flatten().collect();
-        sorted.sort_by(f64::total_cmp);
-        let n = sorted.len();
-        let at = |share: f64| sorted.get(((n as f64 * share).ceil() as usize).clamp(1, n.max(1)) - 1).copied();
-        let mean = (n > 0).then(|| sorted.iter().sum::<f64>() / n as f64);
-        Self { mean: mean.map(tidy), low: at(0.05).map(tidy), high: at(0.95).map(tidy) }
-    }
 }

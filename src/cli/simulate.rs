@@ -1,37 +1,53 @@
-//! `oddsmaker simulate`: policies on problems whose truth is known. It needs no daemon, no data directory and no catalogue.
+//! `oddsmaker simulate`: policies in worlds whose truth is known: scenarios, or fixed bandit problems. It needs no daemon and no
+//! data directory.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::args::Format;
+use super::args::{Format, SettingFlags};
 use super::failure::Failure;
 use super::listing::{Cell, Column, Listing, tidy};
-use super::{problems_file, validate};
+use super::{problems_file, simulate_scenarios, validate};
 use crate::simulation::problems::{POLICIES, Problem, Run, run_all};
 
 /// What `oddsmaker simulate` can be told.
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
-    /// Fixed bandit problems: a JSON file with `problems`, each with `id`, `seed`, `T`, `segments` and `cost_usd`.
-    #[arg(long, value_name = "FILE", required_unless_present = "validate")]
-    problems: Option<std::path::PathBuf>,
-    /// Instead of problems: play worlds that say how often flags are raised and intervals hold the truth.
+    /// Scenarios: TOML files, such as those of the folder simulations.
+    #[arg(value_name = "SCENARIO", required_unless_present_any = ["problems", "validate"], conflicts_with_all = ["problems", "validate"])]
+    pub(super) scenarios: Vec<PathBuf>,
+    /// Instead fixed bandit problems: a JSON file with `problems`, each with `id`, `seed`, `T`, `segments` and `cost_usd`.
+    #[arg(long, value_name = "FILE")]
+    problems: Option<PathBuf>,
+    /// Instead of either: play worlds that say how often flags are raised and intervals hold the truth.
     #[arg(long, conflicts_with_all = ["problems", "problem", "policy"])]
     validate: bool,
     /// Only this problem; may be given several times.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", requires = "problems")]
     problem: Vec<String>,
-    /// Repetitions of every problem and policy.
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    reps: u32,
-    /// Policies to run: default, shipped, plain, half_life=N, thompson, ucb1, klucb, epsilon_greedy, uniform [default: all
-    /// but half_life].
+    /// Repetitions with every policy [default: what the scenario says; 200 of a problem].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) reps: Option<u32>,
+    /// Policies to run: of a scenario those it names; of problems default, shipped, plain, half_life=N, thompson, ucb1, klucb,
+    /// epsilon_greedy, uniform [default: all but half_life].
     #[arg(long, value_name = "NAME", num_args = 1..)]
-    policy: Vec<String>,
-    /// Seed of the policies' draws; the problems have their own.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    seed: u64,
+    pub(super) policy: Vec<String>,
+    /// Seed of all that is drawn [default: what the scenario says; 1 for the draws of policies on problems, which have seeds of
+    /// their own].
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) seed: Option<u64>,
+    /// Calls (or goals) that arrive [default: what the scenario says].
+    #[arg(long, value_name = "N", conflicts_with_all = ["problems", "validate"], value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(super) calls: Option<u64>,
+    /// Also write report, figures, curves and plots to this folder; of several scenarios to a folder each in it.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["problems", "validate"])]
+    pub(super) out: Option<PathBuf>,
+    /// A condition such as 'router.cost_per_success < 0.02' or 'router.success_rate > cheapest.success_rate'; without a policy
+    /// the first one is meant. Where it does not hold in a scenario, the exit code is 1. May be given several times.
+    #[arg(long = "assert", value_name = "CONDITION", conflicts_with_all = ["problems", "validate"])]
+    pub(super) asserts: Vec<String>,
 }
 
 const COLUMNS: [Column; 11] = [
@@ -48,13 +64,31 @@ const COLUMNS: [Column; 11] = [
     Column::number("cost_per_success_usd", "Per success"),
 ];
 
-/// Runs the policies and prints a row for each problem and policy.
+/// Repetitions of a problem.
+const PROBLEM_REPS: u32 = 200;
+
+/// Plays scenarios or problems and prints a row for each and each policy.
 ///
 /// # Errors
-/// The file is none of this form, or a policy or problem has no such name.
-pub(super) fn run(args: &SimulateArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
-    let Some(file) = &args.problems else { return validate::run(args.reps as usize, args.seed, format, out) };
+/// A file is none of its form, a policy or problem has no such name, the folder cannot be written, or a condition does not hold.
+pub(super) fn run(
+    flags: &SettingFlags,
+    args: &SimulateArgs,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    match &args.problems {
+        Some(file) => run_problems(file, args, format, out),
+        None if args.validate => {
+            validate::run(args.reps.unwrap_or(PROBLEM_REPS) as usize, args.seed.unwrap_or(1), format, out)
+        }
+        None => simulate_scenarios::run(flags, args, format, out),
+    }
+}
+
+fn run_problems(file: &Path, args: &SimulateArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
     let problems = problems_file::read(file)?;
+    let (reps, seed) = (args.reps.unwrap_or(PROBLEM_REPS), args.seed.unwrap_or(1));
     let names: Vec<String> =
         if args.policy.is_empty() { POLICIES.map(str::to_owned).to_vec() } else { args.policy.clone() };
     for wanted in &args.problem {
@@ -66,7 +100,7 @@ pub(super) fn run(args: &SimulateArgs, format: Format, out: &mut dyn Write) -> R
     let mut listing = Listing::new(&COLUMNS);
     for problem in problems.iter().filter(|p| args.problem.is_empty() || args.problem.contains(&p.id)) {
         for name in &names {
-            let Some(runs) = run_all(problem, name, args.reps as usize, args.seed, || ()) else {
+            let Some(runs) = run_all(problem, name, reps as usize, seed, || ()) else {
                 let known = POLICIES.join(", ");
                 return Err(Failure::Usage(format!("no policy `{name}`: there are {known}, half_life=N")));
             };

@@ -9,6 +9,7 @@
 //! | `tasks`, `candidates` | its task types |
 //! | `settings`, `settings_keys`, `setting_values`, `layers` | the daemon's settings: what they are, one table of all, and their layers: defaults, oddsmaker.toml, environment, flags |
 //! | `budgets`, `workflows`, `listed` | its budgets and workflows, and the table of their keys |
+//! | `scenario` with `scenario_…` | worlds of `oddsmaker simulate` |
 //! | `shown` | all of them as they are printed, with their places |
 //! | `section`, `values`, `report` | what they share: typed access with places, values, errors |
 
@@ -27,6 +28,11 @@ mod model_names;
 mod models;
 mod prices;
 mod report;
+mod scenario;
+mod scenario_events;
+#[cfg(test)]
+mod scenario_tests;
+mod scenario_world;
 mod section;
 mod setting_values;
 mod settings;
@@ -43,6 +49,7 @@ pub use catalogue::parse_catalogue;
 pub use layers::{Configured, resolve};
 pub use listed::{BUDGET_KEYS, ListedKey, WORKFLOW_KEYS};
 pub use report::{ConfigError, Excerpt, Origin, Report, Warning};
+pub use scenario::parse_scenario;
 pub use settings::{Alerts, Ledger, Log, LogFormat, LogLevel, Models, Server, Settings};
 pub use settings_keys::{KEYS, Key, Shape};
 pub use shown::{Shown, Sources, shown};

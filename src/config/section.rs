@@ -51,6 +51,7 @@ impl<'a> Reader<'a> {
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<(T, Vec<Warning>), Vec<ConfigError>> {
         let (mut errors, mut warnings) = (self.errors.into_inner(), self.warnings.into_inner());
         errors.sort_by_key(|e| line_of(&e.0));
+        errors.dedup(); // What is read more than once is wrong once.
         warnings.sort_by_key(|w| line_of(&w.0));
         match value {
             Some(value) if errors.is_empty() => Ok((value, warnings)),
@@ -92,6 +93,11 @@ impl<'r> Value<'r> {
 
     pub(super) fn origin(&self) -> Origin {
         self.reader.source.locate(&self.span).0
+    }
+
+    /// The text, where it is one; anything else is no mistake.
+    pub(super) fn as_text(&self) -> Option<&'r str> {
+        if let DeValue::String(text) = self.written { Some(text.as_ref()) } else { None }
     }
 
     pub(super) fn text(&self) -> Option<&'r str> {

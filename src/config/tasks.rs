@@ -31,7 +31,7 @@ pub(super) fn read_tasks(root: &Section<'_>, models: &Catalog) -> Vec<Task> {
         let place = section.need("id");
         let id = place.as_ref().and_then(Value::id);
         let candidates = read_candidates(&section, models);
-        let settings = read_settings(&section);
+        let settings = read_settings(&section, &TaskSettings::default());
         refuse_what_is_not_there_yet(&section);
         section.finish();
         let (Some(place), Some(id)) = (place, id) else { continue };
@@ -43,11 +43,10 @@ pub(super) fn read_tasks(root: &Section<'_>, models: &Catalog) -> Vec<Task> {
     tasks
 }
 
-fn read_settings(section: &Section<'_>) -> TaskSettings {
-    let design = TaskSettings::default();
+/// The settings in `section`; what it does not say is as in `design`.
+pub(super) fn read_settings(section: &Section<'_>, design: &TaskSettings) -> TaskSettings {
     let fraction = |key, otherwise| section.get(key).and_then(|v| v.fraction()).unwrap_or(otherwise);
-    let number = |key, most| section.get(key).and_then(|v| v.number(0.0..=most)).unwrap_or(0.0);
-    let whole = |key, most| section.get(key).and_then(|v| v.integer(0..=most)).unwrap_or(0);
+    let whole = |key, most, otherwise| section.get(key).and_then(|v| v.integer(0..=most)).unwrap_or(otherwise);
     let usd = |key| section.get(key).and_then(|v| v.usd());
     let objective = section.get("objective");
     let value = section.get("value_usd");
@@ -64,22 +63,28 @@ fn read_settings(section: &Section<'_>) -> TaskSettings {
             .and_then(|v| v.word(&LEARN_FROM))
             .unwrap_or(design.learns_from_goal),
         min_success_rate: fraction("min_success_rate", design.min_success_rate),
-        max_cost: usd("max_cost_usd"),
+        max_cost: usd("max_cost_usd").or(design.max_cost),
         failure_cost: usd("failure_cost_usd").unwrap_or(design.failure_cost),
         value: value.as_ref().and_then(Value::usd).unwrap_or(design.value),
         prior: section.get("prior").and_then(|v| read_prior(&v)).unwrap_or(design.prior),
-        sibling_prior: whole("sibling_prior", 20),
+        sibling_prior: whole("sibling_prior", 20, design.sibling_prior),
         memory: Memory {
-            half_life_ms: (number("half_life_days", 36_500.0) * DAY_MS as f64).round() as i64,
-            half_life_outcomes: whole("half_life_outcomes", 1_000_000_000_000),
-            evidence_cap: whole("evidence_cap", 1_000_000_000_000),
+            half_life_ms: section
+                .get("half_life_days")
+                .and_then(|v| v.number(0.0..=36_500.0))
+                .map_or(design.memory.half_life_ms, |days| (days * DAY_MS as f64).round() as i64),
+            half_life_outcomes: whole("half_life_outcomes", 1_000_000_000_000, design.memory.half_life_outcomes),
+            evidence_cap: whole("evidence_cap", 1_000_000_000_000, design.memory.evidence_cap),
         },
         detects_changes: section.get("change_detection").and_then(|v| v.boolean()).unwrap_or(design.detects_changes),
         decision_ttl_ms: section
             .get("decision_ttl")
             .and_then(|v| v.duration_ms(DECISION_TTL_MS))
             .unwrap_or(design.decision_ttl_ms),
-        rules: section.list("rules").iter().filter_map(read_rule).collect(),
+        rules: match section.get("rules") {
+            Some(rules) => rules.list().iter().filter_map(read_rule).collect(),
+            None => design.rules.clone(),
+        },
     };
     if let Some(objective) = objective.filter(|_| settings.objective == Objective::NetValue)
         && settings.value == NanoUsd::ZERO

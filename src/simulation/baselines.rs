@@ -47,7 +47,7 @@ impl Baseline {
     /// The policy of that name for `arms` candidates; `None`: there is none.
     ///
     /// `uniform`; `thompson` (Beta(1, 1), Thompson 1933); `ucb1` (Auer, Cesa-Bianchi and Fischer 2002); `klucb` (Garivier and
-    /// Cappé 2011, c = 0); `epsilon_greedy` (ε = 0.05).
+    /// Cappé 2011, c = 0); `epsilon_greedy` (ε = 0.05), `epsilon_greedy=ε`.
     #[must_use]
     pub fn named(name: &str, arms: usize) -> Option<Self> {
         let rule = match name {
@@ -56,7 +56,10 @@ impl Baseline {
             "ucb1" => Index::Ucb1,
             "klucb" => Index::KlUcb,
             "epsilon_greedy" => Index::EpsilonGreedy(0.05),
-            _ => return None,
+            _ => {
+                let epsilon = name.strip_prefix("epsilon_greedy=")?.parse().ok()?;
+                (0.0..=1.0).contains(&epsilon).then_some(Index::EpsilonGreedy(epsilon))?
+            }
         };
         Some(Self::of(rule, arms))
     }
@@ -71,41 +74,48 @@ impl Baseline {
         Self { rule, arms: vec![Tally::default(); arms], tries: 0.0 }
     }
 
-    fn untried(&self) -> Option<usize> {
-        self.arms.iter().position(|a| a.tries == 0.0)
-    }
-
-    fn highest(&self, index: impl Fn(&Tally) -> f64) -> usize {
-        highest(self.arms.iter().map(index))
+    /// The candidate to take among those offered; `None`: none is.
+    pub fn choose_among<R: Rng>(&mut self, rng: &mut R, offered: impl Fn(usize) -> bool) -> Option<usize> {
+        let any = |rng: &mut R| {
+            let count = (0..self.arms.len()).filter(|arm| offered(*arm)).count();
+            (count > 0)
+                .then(|| rng.random_range(0..count))
+                .and_then(|at| (0..self.arms.len()).filter(|a| offered(*a)).nth(at))
+        };
+        let arms = || self.arms.iter().enumerate().filter(|(arm, _)| offered(*arm));
+        let untried = || arms().find(|(_, a)| a.tries == 0.0).map(|(arm, _)| arm);
+        match self.rule {
+            Index::Uniform => any(rng),
+            Index::Always(arm) => offered(arm).then_some(arm),
+            Index::Thompson => {
+                // Drawn for every candidate, so that an offer does not change what is drawn.
+                let draws = self.arms.iter().enumerate().map(|(arm, a)| {
+                    let posterior = Beta::new(1.0 + a.won, 1.0 + a.tries - a.won);
+                    (arm, posterior.map_or(0.5, |posterior| posterior.sample(rng)))
+                });
+                highest(draws.filter(|(arm, _)| offered(*arm)))
+            }
+            Index::Ucb1 => {
+                let bonus = 2.0 * self.tries.ln();
+                untried().or_else(|| highest(arms().map(|(arm, a)| (arm, a.rate() + (bonus / a.tries).sqrt()))))
+            }
+            Index::KlUcb => {
+                let level = self.tries.ln();
+                untried().or_else(|| highest(arms().map(|(arm, a)| (arm, upper(a.rate(), level / a.tries)))))
+            }
+            Index::EpsilonGreedy(epsilon) => {
+                if rng.random::<f64>() < epsilon {
+                    return any(rng);
+                }
+                untried().or_else(|| highest(arms().map(|(arm, a)| (arm, a.rate()))))
+            }
+        }
     }
 }
 
 impl Policy for Baseline {
     fn choose<R: Rng>(&mut self, _step: u64, rng: &mut R) -> usize {
-        let any = |rng: &mut R, arms: usize| rng.random_range(0..arms);
-        match self.rule {
-            Index::Uniform => any(rng, self.arms.len()),
-            Index::Always(arm) => arm,
-            Index::Thompson => {
-                highest(self.arms.iter().map(|a| {
-                    Beta::new(1.0 + a.won, 1.0 + a.tries - a.won).map_or(0.5, |posterior| posterior.sample(rng))
-                }))
-            }
-            Index::Ucb1 => {
-                let bonus = 2.0 * self.tries.ln();
-                self.untried().unwrap_or_else(|| self.highest(|a| a.rate() + (bonus / a.tries).sqrt()))
-            }
-            Index::KlUcb => {
-                let level = self.tries.ln();
-                self.untried().unwrap_or_else(|| self.highest(|a| upper(a.rate(), level / a.tries)))
-            }
-            Index::EpsilonGreedy(epsilon) => {
-                if rng.random::<f64>() < epsilon {
-                    return any(rng, self.arms.len());
-                }
-                self.untried().unwrap_or_else(|| self.highest(|a| a.rate()))
-            }
-        }
+        self.choose_among(rng, |_| true).unwrap_or(0)
     }
 
     fn learn(&mut self, _step: u64, arm: usize, success: bool) {
@@ -116,9 +126,8 @@ impl Policy for Baseline {
 }
 
 /// The first of the highest.
-fn highest(values: impl Iterator<Item = f64>) -> usize {
-    let best = values.enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
-    best.map_or(0, |(i, _)| i)
+fn highest(values: impl Iterator<Item = (usize, f64)>) -> Option<usize> {
+    values.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(arm, _)| arm)
 }
 
 /// The largest q ≥ p with kl(p, q) ≤ `level`, to 1e-6, by bisection.

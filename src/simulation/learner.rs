@@ -16,7 +16,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::time::UnixMillis;
 
 /// Milliseconds between two steps of a world that has no clock of its own.
-const STEP_MS: i64 = 1_000;
+const STEP_MS: f64 = 1_000.0;
 
 /// The cells of one task type and how it chooses.
 #[derive(Clone, Debug)]
@@ -30,6 +30,7 @@ pub struct Learner {
     contenders: Vec<Contender>,
     lessons: u64,
     now: UnixMillis,
+    step_ms: f64,
     /// Changes found so far: (step, candidate, whether the rate fell).
     pub changes: Vec<(u64, usize, bool)>,
 }
@@ -56,9 +57,16 @@ impl Learner {
             contenders: Vec::with_capacity(arms),
             lessons: 0,
             now: UnixMillis(0),
+            step_ms: STEP_MS,
             changes: Vec::new(),
             settings,
         }
+    }
+
+    /// Lets so many milliseconds pass between two steps; a second otherwise.
+    #[must_use]
+    pub fn paced(self, step_ms: f64) -> Self {
+        Self { step_ms, ..self }
     }
 
     /// The cell of a candidate.
@@ -83,7 +91,7 @@ impl Learner {
         rng: &mut R,
         offer: impl Fn(usize) -> Option<Option<u64>>,
     ) -> Option<usize> {
-        self.now = UnixMillis(step as i64 * STEP_MS);
+        self.now = UnixMillis((step as f64 * self.step_ms) as i64);
         if !self.settings.memory.is_perfect() {
             (0..self.cells.len()).for_each(|arm| self.remember(arm));
         }

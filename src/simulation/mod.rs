@@ -4,9 +4,18 @@
 //! of its seeds: the same seed gives the same bytes.
 
 pub mod baselines;
+pub mod chance;
+pub mod figures;
 pub mod learner;
+pub mod ledger;
+pub mod play;
+#[cfg(test)]
+mod play_tests;
+pub mod player;
 pub mod problems;
 pub mod replay;
 pub mod runner;
+pub mod scenario;
 pub mod table;
+pub mod truth;
 pub mod validation;

@@ -2,6 +2,7 @@
 //! or elsewhere, meets the same ones. It refuses to know files.
 
 use super::baselines::{Baseline, Policy};
+use super::chance::uniform;
 use super::learner::Learner;
 use super::runner::replicate;
 use crate::domain::catalog::TaskSettings;
@@ -139,20 +140,6 @@ pub fn settings_named(name: &str) -> Option<TaskSettings> {
         }
         Some(_) => None,
     }
-}
-
-/// The problems' generator: a splitmix64 finaliser over seed, repetition, step and candidate, to 53 bits in [0, 1).
-fn uniform(seed: u64, rep: u64, step: u64, arm: usize) -> f64 {
-    const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
-    let stir = |hash: u64, by: u64| mix(hash.wrapping_add(GAMMA.wrapping_mul(by + 1)));
-    let hash = stir(stir(stir(seed, rep), step), arm as u64);
-    (hash >> 11) as f64 * 2f64.powi(-53)
-}
-
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

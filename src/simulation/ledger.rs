@@ -1,0 +1,202 @@
+//! The daemon's own engine in a world: every decision, outcome, goal and catalogue becomes a fact and is applied, as the daemon
+//! does; only journal and disk are left out. It refuses to know what an outcome is true of.
+
+use std::sync::Arc;
+
+use super::scenario::{Policy, Scenario};
+use super::truth::{Outcome, Truth};
+use crate::domain::catalog::{Catalog, Task, TaskCandidate, TaskSettings};
+use crate::domain::event::Event;
+use crate::domain::goal::{GoalRules, GoalState};
+use crate::domain::money::NanoUsd;
+use crate::domain::outcome::{DecisionRef, FailureReason, OutcomeOf, OutcomeReport, Verdict};
+use crate::domain::request::PolicyRequest;
+use crate::domain::request_goal::CompleteGoal;
+use crate::domain::state::State;
+use crate::domain::time::UnixMillis;
+use crate::engine::hydrate::NoStore;
+use crate::engine::{Engine, EngineError};
+
+/// Expired decisions folded at once.
+const EXPIRED_AT_ONCE: usize = 10_000;
+
+/// Where a call stands: its task type, and its goal where it has one.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// Place of the task type.
+    pub task: usize,
+    /// Goal, workflow and step; `None`: a single call.
+    pub goal: Option<(&'a str, &'a str, &'a str)>,
+}
+
+/// An engine in memory.
+#[derive(Debug)]
+pub struct Ledger<'s> {
+    scenario: &'s Scenario,
+    settings: Vec<TaskSettings>,
+    engine: Engine,
+    seq: u64,
+    catalogue_version: u64,
+    /// Which candidate of the scenario each candidate of the catalogue is, by task type.
+    offered: Vec<Vec<usize>>,
+    /// Changes of a success rate it found.
+    pub changes: u64,
+}
+
+impl<'s> Ledger<'s> {
+    /// An engine that knows nothing yet but the catalogue.
+    #[must_use]
+    pub fn new(
+        scenario: &'s Scenario,
+        policy: &Policy,
+        settings: Vec<TaskSettings>,
+        truth: &Truth<'_>,
+        seed: u64,
+    ) -> Self {
+        let (catalog, offered) = catalogue(scenario, &settings, truth);
+        let mut engine = Engine::new(State::default(), Arc::new(catalog), seed);
+        if policy.keeps_budgets {
+            engine.use_budgets(scenario.budgets.clone(), Arc::new(GoalRules::default()));
+        }
+        let events = engine.start("simulation", "", scenario.start);
+        let catalogue_version = truth.catalogue_version;
+        let mut ledger = Self { scenario, settings, engine, seq: 0, catalogue_version, offered, changes: 0 };
+        ledger.apply(&events);
+        ledger
+    }
+
+    fn apply(&mut self, events: &[Event]) {
+        for event in events {
+            self.seq += 1;
+            self.engine.apply(self.seq, event);
+        }
+    }
+
+    /// Brings the catalogue into force that holds now, and lets decisions expire.
+    fn refresh(&mut self, truth: &Truth<'_>, now: UnixMillis) {
+        if self.catalogue_version != truth.catalogue_version {
+            self.catalogue_version = truth.catalogue_version;
+            let (catalog, offered) = catalogue(self.scenario, &self.settings, truth);
+            self.offered = offered;
+            let events = self.engine.catalog_events(&catalog, "", now);
+            self.apply(&events);
+            self.engine.use_catalog(Arc::new(catalog));
+        }
+        let expired = self.engine.expire(now, EXPIRED_AT_ONCE);
+        self.apply(expired.as_slice());
+    }
+
+    /// The candidate that may serve the call, and the decision that says so; `None`: none may. With a `pin` that candidate or
+    /// none.
+    ///
+    /// # Errors
+    /// The engine refuses the request itself.
+    pub fn decide(
+        &mut self,
+        truth: &Truth<'_>,
+        site: Site<'_>,
+        pin: Option<usize>,
+        now: UnixMillis,
+    ) -> Result<Option<(usize, DecisionRef)>, EngineError> {
+        self.refresh(truth, now);
+        let task = &self.scenario.tasks[site.task];
+        let mut request = PolicyRequest { task_type: task.id.to_string(), ..PolicyRequest::default() };
+        request.labels.clone_from(&self.scenario.labels);
+        if let Some((goal, workflow, step)) = site.goal {
+            (request.goal_id, request.workflow, request.step) = (goal.to_owned(), workflow.to_owned(), step.to_owned());
+        }
+        if let Some(arm) = pin {
+            request.asked.allowed_models = vec![self.scenario.models[task.candidates[arm].model].id.to_string()];
+        }
+        let answer = self.engine.decide(&request, now)?;
+        self.apply(&answer.events);
+        let Some(served) = answer.served else { return Ok(None) };
+        let decided = answer.decided;
+        let (task, candidate, step) = (decided.place.task, decided.place.candidate, decided.place.step);
+        let decision = DecisionRef { number: decided.number, at: now, task, candidate, step, traits: decided.traits };
+        Ok(Some((self.offered[site.task][served], decision)))
+    }
+
+    /// Records what is told of a call.
+    ///
+    /// # Errors
+    /// The engine refuses the outcome.
+    pub fn record(
+        &mut self,
+        decision: &DecisionRef,
+        success: bool,
+        outcome: &Outcome,
+        now: UnixMillis,
+    ) -> Result<(), EngineError> {
+        let recorded = self.engine.record(&NoStore, &report(decision, success, outcome), now)?;
+        self.apply(&recorded.events);
+        let change = self.engine.look_for_change(decision.task, decision.candidate, now);
+        self.changes += change.as_slice().len() as u64;
+        self.apply(change.as_slice());
+        Ok(())
+    }
+
+    /// Ends a goal.
+    ///
+    /// # Errors
+    /// The engine refuses it.
+    pub fn complete(&mut self, goal: &str, state: GoalState, now: UnixMillis) -> Result<(), EngineError> {
+        let (goal_id, note, by) = (goal.to_owned(), String::new(), String::new());
+        let request = CompleteGoal { goal_id, state, score: None, note, by, key: None };
+        let act = self.engine.complete_goal(&NoStore, &request, now)?;
+        self.apply(&act.events);
+        Ok(())
+    }
+
+    /// What the ledger says was spent: settled calls of the task type, in nano-USD.
+    #[must_use]
+    pub fn spent_nano(&self) -> u128 {
+        self.engine.state.tasks.values().flat_map(|task| task.cells.values()).map(|cell| cell.cost_nano).sum()
+    }
+}
+
+/// The catalogue of the world as it stands, and which candidates of the scenario are in it.
+fn catalogue(scenario: &Scenario, settings: &[TaskSettings], truth: &Truth<'_>) -> (Catalog, Vec<Vec<usize>>) {
+    let mut offered = Vec::new();
+    let mut tasks = Vec::new();
+    for (t, task) in scenario.tasks.iter().enumerate() {
+        let there: Vec<usize> = (0..task.candidates.len()).filter(|c| truth.now[t][*c].offered).collect();
+        let candidate = |c: &usize| {
+            let model = truth.models[task.candidates[*c].model].clone();
+            let (id, params) = (model.id.clone(), Default::default());
+            TaskCandidate { id, model, params, prior: None, tier: None, shadow: false }
+        };
+        let candidates = there.iter().map(candidate).collect();
+        tasks.push(Task { id: task.id.clone(), candidates, settings: settings[t].clone() });
+        offered.push(there);
+    }
+    let version = format!("simulated-{}", truth.catalogue_version);
+    (Catalog::new(version, truth.models.clone(), tasks, None), offered)
+}
+
+fn report(decision: &DecisionRef, success: bool, outcome: &Outcome) -> OutcomeReport {
+    let reason = if outcome.down { FailureReason::ProviderError } else { FailureReason::ValidationFailed };
+    OutcomeReport {
+        of: OutcomeOf::Decision(*decision),
+        verdict: Some(if success { Verdict::Success } else { Verdict::Failure(reason) }),
+        quality: None,
+        retry_of: None,
+        cost: outcome.usage.is_none().then_some(NanoUsd(outcome.cost_nano)),
+        usage: outcome.usage,
+        service_tier: None,
+        latency_ms: u32::try_from(outcome.latency_ms).ok(),
+        energy_mj: None,
+        goal_id: String::new(),
+        workflow: String::new(),
+        step: String::new(),
+        tool: String::new(),
+        model_served: String::new(),
+        evidence: String::new(),
+        output_ref: String::new(),
+        evaluation: false,
+        occurred_at: None,
+        labels: Default::default(),
+        key: None,
+        body: 0,
+    }
+}

@@ -1,0 +1,181 @@
+//! One policy in one world: who is asked for a candidate, who is told what came of it. Textbook policies that play through the
+//! ledger ask the daemon for the candidate they want by name, so that budgets bind them too. It refuses to know time and order.
+
+use super::baselines::{Baseline, Policy as _};
+use super::chance::place;
+use super::learner::Learner;
+use super::ledger::{Ledger, Site};
+use super::scenario::{Kind, Policy, Scenario, TaskWorld};
+use super::truth::{Outcome, Standing, Truth};
+use crate::domain::catalog::{ServiceTier, TaskSettings};
+use crate::domain::draw::decision_rng;
+use crate::domain::goal::GoalState;
+use crate::domain::outcome::DecisionRef;
+use crate::domain::pricing::Usage;
+use crate::domain::time::{HOUR_MS, UnixMillis};
+use crate::engine::EngineError;
+
+/// A call that was given to a candidate.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket {
+    /// Place of the task type.
+    pub task: usize,
+    /// Place of the candidate.
+    pub arm: usize,
+    /// Its number.
+    pub call: u64,
+    decision: Option<DecisionRef>,
+}
+
+/// A policy at work.
+#[derive(Debug)]
+pub struct Player<'s> {
+    picker: Picker<'s>,
+    ledger: Option<Ledger<'s>>,
+    seed: u64,
+}
+
+#[derive(Debug)]
+enum Picker<'s> {
+    Learners(Vec<Learner>),
+    Textbook(Vec<Baseline>),
+    Known(&'s Kind),
+    Ledger,
+}
+
+/// Added to the seed for draws of policies.
+const POLICY: u64 = 0x504F_4C49;
+
+impl<'s> Player<'s> {
+    /// A policy that has seen nothing yet. `None`: it names a textbook policy that does not exist.
+    #[must_use]
+    pub fn new(scenario: &'s Scenario, policy: &'s Policy, truth: &Truth<'_>, rep: u64) -> Option<Self> {
+        let seed = place(scenario.seed ^ POLICY, rep, 0, 0);
+        let ledger = |settings| Ledger::new(scenario, policy, settings, truth, seed);
+        let needs_ledger = scenario.needs_ledger(policy);
+        let picker = match &policy.kind {
+            Kind::Router(settings) if needs_ledger => {
+                return Some(Self { picker: Picker::Ledger, ledger: Some(ledger(settings.clone())), seed });
+            }
+            Kind::Router(settings) => {
+                let tasks = scenario.tasks.iter().zip(settings);
+                Picker::Learners(tasks.map(|(task, settings)| learner(scenario, task, settings, truth)).collect())
+            }
+            Kind::Textbook(name) => {
+                let of = |task: &TaskWorld| Baseline::named(name, task.candidates.len());
+                Picker::Textbook(scenario.tasks.iter().map(of).collect::<Option<_>>()?)
+            }
+            known => Picker::Known(known),
+        };
+        let ledger = needs_ledger.then(|| ledger(scenario.tasks.iter().map(|t| t.settings.clone()).collect()));
+        Some(Self { picker, ledger, seed })
+    }
+
+    /// Whom the call is given to; `None`: nobody may have it.
+    ///
+    /// # Errors
+    /// The engine refuses the request itself.
+    pub fn decide(
+        &mut self,
+        truth: &Truth<'_>,
+        site: Site<'_>,
+        call: u64,
+        now: UnixMillis,
+    ) -> Result<Option<Ticket>, EngineError> {
+        let task = site.task;
+        let standing = &truth.now[task];
+        let offered = |arm: usize| standing[arm].offered;
+        let mut rng = decision_rng(self.seed, call);
+        let wanted = match &mut self.picker {
+            Picker::Learners(learners) => {
+                learners[task].decide(call, &mut rng, |arm| standing[arm].offered.then_some(None))
+            }
+            Picker::Textbook(policies) => policies[task].choose_among(&mut rng, offered),
+            Picker::Known(kind) => known(kind, truth, task),
+            Picker::Ledger => None,
+        };
+        let Some(ledger) = self.ledger.as_mut() else {
+            return Ok(wanted.map(|arm| Ticket { task, arm, call, decision: None }));
+        };
+        if wanted.is_none() && !matches!(self.picker, Picker::Ledger) {
+            return Ok(None);
+        }
+        let found = ledger.decide(truth, site, wanted, now)?;
+        Ok(found.map(|(arm, decision)| Ticket { task, arm, call, decision: Some(decision) }))
+    }
+
+    /// Tells what came of a call.
+    ///
+    /// # Errors
+    /// The engine refuses the outcome.
+    pub fn tell(
+        &mut self,
+        ticket: &Ticket,
+        success: bool,
+        outcome: &Outcome,
+        now: UnixMillis,
+    ) -> Result<(), EngineError> {
+        match &mut self.picker {
+            Picker::Learners(learners) => {
+                if !outcome.down {
+                    learners[ticket.task].pay(ticket.arm, Some(outcome.cost_nano));
+                }
+                learners[ticket.task].tell(ticket.call, ticket.arm, success);
+            }
+            Picker::Textbook(policies) => policies[ticket.task].learn(ticket.call, ticket.arm, success),
+            Picker::Known(_) | Picker::Ledger => {}
+        }
+        match (&mut self.ledger, &ticket.decision) {
+            (Some(ledger), Some(decision)) => ledger.record(decision, success, outcome, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells how a goal ended.
+    ///
+    /// # Errors
+    /// The engine refuses it.
+    pub fn complete(&mut self, goal: &str, state: GoalState, now: UnixMillis) -> Result<(), EngineError> {
+        self.ledger.as_mut().map_or(Ok(()), |ledger| ledger.complete(goal, state, now))
+    }
+
+    /// Changes of a success rate that were found.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        match (&self.picker, &self.ledger) {
+            (Picker::Learners(learners), _) => learners.iter().map(|l| l.changes.len() as u64).sum(),
+            (Picker::Ledger, Some(ledger)) => ledger.changes,
+            _ => 0,
+        }
+    }
+
+    /// The ledger, where there is one.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&Ledger<'s>> {
+        self.ledger.as_ref()
+    }
+}
+
+fn learner(scenario: &Scenario, task: &TaskWorld, settings: &TaskSettings, truth: &Truth<'_>) -> Learner {
+    let expected = |model: usize| {
+        let typical = truth.models[model].typical?;
+        let usage = Usage { input: typical.input_tokens, output: typical.output_tokens, ..Usage::default() };
+        truth.models[model].cost(&usage, ServiceTier::Standard, scenario.start).map(|cost| cost.0)
+    };
+    let costs: Vec<Option<u64>> =
+        task.candidates.iter().map(|c| expected(c.model).filter(|_| c.cost.is_none())).collect();
+    Learner::new(settings.clone(), &costs).paced(HOUR_MS as f64 / scenario.per_hour)
+}
+
+/// The choice of a policy that knows the truth; the first of equals.
+fn known(kind: &Kind, truth: &Truth<'_>, task: usize) -> Option<usize> {
+    let offered = || truth.now[task].iter().enumerate().filter(|(_, s)| s.offered);
+    let better: fn(&Standing, &Standing) -> bool = match kind {
+        Kind::Always(model) => return offered().map(|(arm, _)| arm).find(|arm| truth.model_of(task, *arm) == *model),
+        Kind::Cheapest => |a, b| a.mean_cost_nano < b.mean_cost_nano,
+        Kind::Dearest => |a, b| a.mean_cost_nano > b.mean_cost_nano,
+        Kind::Oracle => |a, b| a.success > b.success || (a.success == b.success && a.mean_cost_nano < b.mean_cost_nano),
+        Kind::Router(_) | Kind::Textbook(_) => return None,
+    };
+    offered().reduce(|best, next| if better(next.1, best.1) { next } else { best }).map(|(arm, _)| arm)
+}
