@@ -31,4 +31,5 @@ mod routing;
 mod scenario;
 #[expect(dead_code, reason = "the benches use more of it")]
 mod seed_world;
+mod simulations;
 mod story;
