@@ -336,12 +336,17 @@ impl Booked {
     /// All of it.
     #[must_use]
     pub fn used(&self) -> i64 {
-        self.spent.wrapping_add(self.held).wrapping_add(self.presumed)
+        self.spent.saturating_add(self.held).saturating_add(self.presumed)
     }
 
-    /// Adds or takes away.
+    /// Adds or takes away. A sum that reached `i64::MAX` stays there: what went beyond it is not known any more, and a
+    /// budget that is too full refuses.
     pub fn change(&mut self, by: &Self, add: bool) {
-        let change = |a: &mut i64, b: i64| *a = if add { a.wrapping_add(b) } else { a.wrapping_sub(b) };
+        let change = |a: &mut i64, b: i64| match *a {
+            i64::MAX => {}
+            _ if add => *a = a.saturating_add(b),
+            _ => *a = a.saturating_sub(b),
+        };
         change(&mut self.spent, by.spent);
         change(&mut self.held, by.held);
         change(&mut self.presumed, by.presumed);

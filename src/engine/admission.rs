@@ -68,10 +68,10 @@ pub struct Line {
 }
 
 impl Line {
-    /// What is left; 0 when it is overdrawn.
+    /// What is left; 0 when it is overdrawn (or says less than nothing was used, which cannot be).
     #[must_use]
     pub fn remaining(&self) -> u64 {
-        self.limit.saturating_sub(u64::try_from(self.booked.used()).unwrap_or(0))
+        self.limit.saturating_sub(u64::try_from(self.booked.used()).unwrap_or(u64::MAX))
     }
 
     /// Whether `need` fits. What nobody can tell fits while anything is left.
@@ -93,7 +93,7 @@ impl Line {
             measure: self.opened.measure,
             limit: self.limit,
             spent: self.booked.spent,
-            held: self.booked.held.wrapping_add(self.booked.presumed),
+            held: self.booked.held.saturating_add(self.booked.presumed),
             resets_at: self.opened.resets_at,
         }
     }

@@ -30,7 +30,7 @@ impl From<&Line> for BudgetStanding {
             limit: line.limit,
             granted: line.granted,
             spent: booked.spent,
-            held: booked.held.wrapping_add(booked.presumed),
+            held: booked.held.saturating_add(booked.presumed),
             presumed: booked.presumed,
             resets_at: opened.resets_at,
             on_exceed: line.on_exceed,

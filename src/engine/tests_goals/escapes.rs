@@ -131,3 +131,19 @@ fn a_goal_past_the_caps_of_names_is_still_bound_by_the_budgets_of_its_team_and_w
         assert_eq!(goal.labels_told(&engine.state.names).unwrap()["team"], "late");
     }
 }
+
+#[test]
+fn a_sum_beyond_what_a_number_holds_keeps_its_budget_closed() {
+    let mut tokens = budget("b", Scope::Goal, Period::PerGoal, "0", OnExceed::Block);
+    (tokens.measure, tokens.limit) = (Measure::Tokens, 1_000);
+    let mut engine = with(vec![tokens]);
+    for _ in 0..2 {
+        let elsewhere = OutcomeOf::Elsewhere { task: "tickets".to_owned(), model: "openai/gpt-4o".to_owned() };
+        let usage = crate::domain::pricing::Usage { input: i64::MAX as u64 - 1, ..Default::default() };
+        let outcome = costing(elsewhere, "0.01", Verdict::Success);
+        let outcome = OutcomeReport { goal_id: "g".to_owned(), usage: Some(usage), ..outcome };
+        tell(&mut engine, &outcome, NOW);
+    }
+    assert_eq!(booked(&engine), (i64::MAX, 0, 0));
+    assert_eq!(decide(&mut engine, &ask("g", 1), NOW).decided.verdict, PolicyVerdict::Block);
+}
