@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::scenario::{Policy, Scenario};
 use super::truth::{Outcome, Truth};
 use crate::domain::catalog::{Catalog, Task, TaskCandidate, TaskSettings};
-use crate::domain::event::Event;
+use crate::domain::event::{Body, Event};
 use crate::domain::goal::{GoalRules, GoalState};
 use crate::domain::money::NanoUsd;
 use crate::domain::outcome::{DecisionRef, FailureReason, OutcomeOf, OutcomeReport, Verdict};
@@ -130,9 +130,7 @@ impl<'s> Ledger<'s> {
     ) -> Result<(), EngineError> {
         let recorded = self.engine.record(&NoStore, &report(decision, success, outcome), now)?;
         self.apply(&recorded.events);
-        let change = self.engine.look_for_change(decision.task, decision.candidate, now);
-        self.changes += change.as_slice().len() as u64;
-        self.apply(change.as_slice());
+        self.look(now);
         Ok(())
     }
 
@@ -145,7 +143,20 @@ impl<'s> Ledger<'s> {
         let request = CompleteGoal { goal_id, state, score: None, note, by, key: None };
         let act = self.engine.complete_goal(&NoStore, &request, now)?;
         self.apply(&act.events);
+        self.look(now);
         Ok(())
+    }
+
+    /// Looks for changes and at flags, as the daemon does after every fact that teaches.
+    fn look(&mut self, now: UnixMillis) {
+        loop {
+            let found = self.engine.looks(now);
+            if found.is_empty() {
+                return;
+            }
+            self.changes += found.iter().filter(|e| matches!(e.body, Body::ChangeFound(_))).count() as u64;
+            self.apply(&found);
+        }
     }
 
     /// What the ledger says was spent: settled calls of the task type, in nano-USD.

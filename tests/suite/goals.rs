@@ -240,6 +240,6 @@ async fn a_receipt_shows_the_calls_that_wait_for_their_outcome() {
     record(&mut router, costing(&told, true, 0.01)).await;
     decide(&mut router, in_goal("triage", "open", "answer")).await;
     let steps = receipt(&daemon, "open").await.steps;
-    let states: Vec<_> = steps.iter().flat_map(|s| &s.calls).map(|c| c.state()).collect();
+    let states: Vec<_> = steps.iter().flat_map(|s| &s.calls).map(pb::CallReceipt::state).collect();
     assert_eq!(states, [pb::CallState::Succeeded, pb::CallState::Open]);
 }
