@@ -113,7 +113,7 @@ fn every_key_is_read_into_its_place() {
 fn the_name_of_the_limit_of_start_goal_is_taken() {
     let file = |id: &str| format!("[[budget]]\nid = \"{id}\"\nscope = \"team\"\nlimit = \"1\"\n");
     let refused = read(&file("goal_limit")).unwrap_err();
-    assert!(refused.contains("\"goal_limit\" is the name of the limit that StartGoal sets"), "{refused}");
+    assert!(refused.contains("`goal_limit` is the name of the limit that StartGoal sets"), "{refused}");
     assert!(read(&file("goal_limits")).is_ok());
 }
 
