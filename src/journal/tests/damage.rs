@@ -240,6 +240,8 @@ fn a_prepared_segment_left_over_is_removed() {
 fn a_finished_segment_not_yet_cut_to_size_is_cut_at_open() {
     let dir = tempfile::tempdir().unwrap();
     write_events(dir.path(), 45);
+    // The thread that cuts a finished segment may not have come to it; opening does it for certain.
+    drop(open_small(dir.path()));
     let first = segment_paths(dir.path())[0].clone();
     let mut bytes = fs::read(&first).unwrap();
     let size = bytes.len();
