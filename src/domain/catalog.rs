@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::choose;
 use super::history::Memory;
 use super::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use super::param::ParamValue;
@@ -294,6 +295,19 @@ pub struct TaskSettings {
     pub decision_ttl_ms: i64,
     /// Deterministic rules, tried in order.
     pub rules: Vec<Rule>,
+}
+
+impl TaskSettings {
+    /// How the objective compares draws.
+    #[must_use]
+    pub fn rule(&self) -> choose::Rule {
+        match self.objective {
+            Objective::Success => choose::Rule::Tolerance { tolerance: self.tolerance },
+            Objective::NetValue => {
+                choose::Rule::NetValue { value_usd: self.value.usd(), failure_cost_usd: self.failure_cost.usd() }
+            }
+        }
+    }
 }
 
 impl Default for TaskSettings {

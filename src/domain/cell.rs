@@ -6,7 +6,7 @@ use super::beta::Beta;
 use super::call::{Call, CallNo};
 use super::catalog::{Price, Prior, TypicalUsage};
 use super::drift::FIRST_LOOK;
-use super::history::{BLOCK, History, Lesson, Memory};
+use super::history::{BLOCK, History, Lesson, Memory, step};
 use super::money::NanoUsd;
 use super::outcome::CostSource;
 use super::pricing::Usage;
@@ -217,10 +217,6 @@ pub fn sibling_prior(base: Prior, strength: u64, others: impl Iterator<Item = Ev
     let (won, lost) = bounded(each.fold((0, 0), |sum, o| (sum.0 + o.0, sum.1 + o.1)));
     let add = |base: u64, more: u128| base.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
     Prior { successes_micro: add(base.successes_micro, won), failures_micro: add(base.failures_micro, lost) }
-}
-
-fn step(counter: &mut u64, by: u64, add: bool) {
-    *counter = if add { counter.saturating_add(by) } else { counter.saturating_sub(by) };
 }
 
 /// Where an expected cost comes from.

@@ -221,7 +221,8 @@ fn mean_weight(earlier: f64, later: f64) -> f64 {
     }
 }
 
-fn step(counter: &mut u64, by: u64, add: bool) {
+/// Counts up or down, never below 0.
+pub(super) fn step(counter: &mut u64, by: u64, add: bool) {
     *counter = if add { counter.saturating_add(by) } else { counter.saturating_sub(by) };
 }
 

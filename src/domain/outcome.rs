@@ -187,3 +187,33 @@ pub struct OutcomeReport {
     /// Digest of the body, also kept where the decision id is the key.
     pub body: u64,
 }
+
+impl OutcomeReport {
+    /// A report that says nothing but what it is about.
+    #[must_use]
+    pub fn about(of: OutcomeOf) -> Self {
+        Self {
+            of,
+            verdict: None,
+            quality: None,
+            retry_of: None,
+            cost: None,
+            usage: None,
+            service_tier: None,
+            latency_ms: None,
+            energy_mj: None,
+            goal_id: String::new(),
+            workflow: String::new(),
+            step: String::new(),
+            tool: String::new(),
+            model_served: String::new(),
+            evidence: String::new(),
+            output_ref: String::new(),
+            evaluation: false,
+            occurred_at: None,
+            labels: Default::default(),
+            key: None,
+            body: 0,
+        }
+    }
+}

@@ -14,7 +14,7 @@ use super::naming::Naming;
 use super::seat::{Limits, Retry, Seat};
 use crate::domain::budget::{OnExceed, Site};
 use crate::domain::call::{Arm, CallTraits, Order, Selection};
-use crate::domain::catalog::{Objective, Pins, Reward, Rule as TaskRule, RuleVerdict, Sticky, Task, TaskSettings};
+use crate::domain::catalog::{Pins, Reward, Rule as TaskRule, RuleVerdict, Sticky, Task, TaskSettings};
 use crate::domain::cell::EstimateSource;
 use crate::domain::choose::{Contender, Rule, rank, select};
 use crate::domain::draw::{decision_rng, draw_beta};
@@ -109,7 +109,7 @@ impl Engine {
         let weighed = is && !is_trial(number);
         let worth = if weighed { self.worth(&request.goal_id, site.workflow, &admission) } else { None };
         let retry = Retry { is, worth };
-        let rule = objective(settings);
+        let rule = settings.rule();
         let (mut seats, mut served, mut fallbacks) = (Vec::new(), None, Vec::new());
         if let Some(found) = matching_rule(request, settings) {
             decided.verdict = match found.verdict {
@@ -433,16 +433,6 @@ fn sticky_key(decided: &Decided, settings: &TaskSettings) -> Option<u64> {
         Sticky::None => None,
         Sticky::Goal => Some(0),
         Sticky::Step => Some(decided.place.step_key),
-    }
-}
-
-/// How the task type's objective compares draws.
-pub(super) fn objective(settings: &TaskSettings) -> Rule {
-    match settings.objective {
-        Objective::Success => Rule::Tolerance { tolerance: settings.tolerance },
-        Objective::NetValue => {
-            Rule::NetValue { value_usd: settings.value.usd(), failure_cost_usd: settings.failure_cost.usd() }
-        }
     }
 }
 

@@ -187,29 +187,7 @@ pub(super) fn asks(task: &str) -> PolicyRequest {
 
 /// An outcome that says nothing but what it is about.
 pub(super) fn outcome(of: OutcomeOf) -> OutcomeReport {
-    OutcomeReport {
-        of,
-        verdict: None,
-        quality: None,
-        retry_of: None,
-        cost: None,
-        usage: None,
-        service_tier: None,
-        latency_ms: None,
-        energy_mj: None,
-        goal_id: String::new(),
-        workflow: String::new(),
-        step: String::new(),
-        tool: String::new(),
-        model_served: String::new(),
-        evidence: String::new(),
-        output_ref: String::new(),
-        evaluation: false,
-        occurred_at: None,
-        labels: Default::default(),
-        key: None,
-        body: 0,
-    }
+    OutcomeReport::about(of)
 }
 
 /// Success or failure at a cost in nano-USD.

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt as _};
 use super::baselines::Policy;
 use crate::domain::beta::Beta;
 use crate::domain::call::CallNo;
-use crate::domain::catalog::{Objective, Prior, TaskSettings};
+use crate::domain::catalog::{Prior, TaskSettings};
 use crate::domain::cell::{Cell, expected_cost};
 use crate::domain::choose::{Contender, Rule, select};
 use crate::domain::draw::draw_beta;
@@ -39,12 +39,7 @@ impl Learner {
     /// A learner that knows nothing yet of candidates with these expected costs in nano-USD (`None`: to be learned).
     #[must_use]
     pub fn new(settings: TaskSettings, expected_cost_nano: &[Option<u64>]) -> Self {
-        let rule = match settings.objective {
-            Objective::Success => Rule::Tolerance { tolerance: settings.tolerance },
-            Objective::NetValue => {
-                Rule::NetValue { value_usd: settings.value.usd(), failure_cost_usd: settings.failure_cost.usd() }
-            }
-        };
+        let rule = settings.rule();
         let arms = expected_cost_nano.len();
         let cells = vec![Cell::default(); arms];
         let posteriors = cells.iter().map(|c| c.posterior(settings.prior)).collect();

@@ -188,26 +188,10 @@ fn catalogue(scenario: &Scenario, settings: &[TaskSettings], truth: &Truth<'_>) 
 fn report(decision: &DecisionRef, success: bool, outcome: &Outcome) -> OutcomeReport {
     let reason = if outcome.down { FailureReason::ProviderError } else { FailureReason::ValidationFailed };
     OutcomeReport {
-        of: OutcomeOf::Decision(*decision),
         verdict: Some(if success { Verdict::Success } else { Verdict::Failure(reason) }),
-        quality: None,
-        retry_of: None,
         cost: outcome.usage.is_none().then_some(NanoUsd(outcome.cost_nano)),
         usage: outcome.usage,
-        service_tier: None,
         latency_ms: u32::try_from(outcome.latency_ms).ok(),
-        energy_mj: None,
-        goal_id: String::new(),
-        workflow: String::new(),
-        step: String::new(),
-        tool: String::new(),
-        model_served: String::new(),
-        evidence: String::new(),
-        output_ref: String::new(),
-        evaluation: false,
-        occurred_at: None,
-        labels: Default::default(),
-        key: None,
-        body: 0,
+        ..OutcomeReport::about(OutcomeOf::Decision(*decision))
     }
 }
