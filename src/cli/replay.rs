@@ -12,7 +12,7 @@ use super::listing::{Cell, Column, Listing, tidy};
 use super::table_file::{self, Prices};
 use crate::simulation::figures::Summary;
 use crate::simulation::replay::{Chooser, Pass, replay};
-use crate::simulation::table::{Table, Tally};
+use crate::simulation::table::{CostBasis, Table, Tally};
 
 /// What `oddsmaker replay` can be told.
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ pub(super) struct ReplayArgs {
 
 const SHOWN: [&str; 6] = ["default", "best_fixed", "cheapest", "uniform", "per_type", "oracle"];
 
-const COLUMNS: [Column; 20] = [
+const COLUMNS: [Column; 21] = [
     Column::text("dataset", "Table"),
     Column::text("policy", "Policy"),
     Column::number("shuffles", "Passes"),
@@ -58,6 +58,7 @@ const COLUMNS: [Column; 20] = [
     Column::program("cost_per_success_usd_high"),
     Column::number("cost_per_success_usd_last_fifth", "… last fifth"),
     Column::program("cost_known_share"),
+    Column::program("cost_basis"),
     Column::number("lost_to_best_fixed", "Successes lost to best fixed"),
     Column::program("lost_to_per_type"),
     Column::program("lost_to_oracle"),
@@ -70,7 +71,8 @@ const COLUMNS: [Column; 20] = [
 /// A file cannot be used, or a policy has no such name.
 pub(super) fn run(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
     let prices = args.prices.as_deref().map(Prices::read).transpose()?.unwrap_or_default();
-    let tables = args.tables.iter().map(|path| table_file::read(path, &prices)).collect::<Result<Vec<_>, _>>()?;
+    let tables =
+        args.tables.iter().map(|path| table_file::read(path, &prices)).collect::<Result<Vec<_>, _>>()?.concat();
     let names: Vec<String> =
         if args.policy.is_empty() { SHOWN.map(str::to_owned).to_vec() } else { args.policy.clone() };
     let mut listing = Listing::new(&COLUMNS);
@@ -92,7 +94,26 @@ pub(super) fn run(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Res
             listing.push(row(table, name, chooser, &passes, &known));
         }
     }
-    listing.print(format, out)
+    listing.print(format, out)?;
+    if format == Format::Table { legend(&tables, args, out) } else { Ok(()) }
+}
+
+/// What the figures mean, below them.
+fn legend(tables: &[Table], args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    writeln!(
+        out,
+        "\nMeans of {} passes, each in an order of its own. Last fifth: when most is learned.",
+        args.shuffles
+    )?;
+    writeln!(
+        out,
+        "Successes lost to best fixed: a pass's successes below those of the model that is best over the whole table."
+    )?;
+    writeln!(out, "best_fixed, per_type and oracle know the table beforehand; a router cannot.")?;
+    for table in tables.iter().filter(|t| t.basis == CostBasis::InputAlone) {
+        writeln!(out, "{}: costs are those of the prompts alone, since no row tells completion tokens.", table.name)?;
+    }
+    Ok(())
 }
 
 /// Success rates of choices that know the table.
@@ -106,7 +127,8 @@ impl Known {
     fn of(table: &Table) -> Self {
         let rate = |name: &str| {
             let chooser = Chooser::named(name, table);
-            chooser.map_or(0.0, |c| replay(table, &c, 1, 1, 0, || ()).first().map_or(0.0, |p| p.all.success_rate()))
+            let passes = chooser.map(|c| replay(table, &c, 1, 1, 0, || ())).unwrap_or_default();
+            passes.first().and_then(|p| p.all.success_rate()).unwrap_or(0.0)
         };
         Self { best_fixed: rate("best_fixed"), per_type: rate("per_type"), oracle: rate("oracle") }
     }
@@ -116,7 +138,7 @@ fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Kn
     let all = |of: &dyn Fn(&Tally) -> Option<f64>| Summary::of(passes.iter().map(|p| of(&p.all))).map(tidy);
     let last = |of: &dyn Fn(&Tally) -> Option<f64>| Summary::of(passes.iter().map(|p| of(&p.last_fifth))).map(tidy);
     let queries = passes.iter().map(|p| p.all.queries).sum::<u64>() / passes.len().max(1) as u64;
-    let success = all(&|t| Some(t.success_rate()));
+    let success = all(&Tally::success_rate);
     let (cost, per_success) = (all(&Tally::cost_usd_per_query), all(&Tally::cost_per_success_usd));
     let lost = |best: f64| success.mean.map(|rate| tidy((best - rate) * queries as f64));
     let model = match chooser {
@@ -134,7 +156,7 @@ fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Kn
         rate(success.mean),
         success.low.into(),
         success.high.into(),
-        rate(last(&|t| Some(t.success_rate())).mean),
+        rate(last(&Tally::success_rate).mean),
         usd(cost.mean),
         cost.low.into(),
         cost.high.into(),
@@ -143,6 +165,11 @@ fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Kn
         per_success.high.into(),
         usd(last(&Tally::cost_per_success_usd).mean),
         all(&|t| Some(t.costed as f64 / t.queries.max(1) as f64)).mean.into(),
+        match table.basis {
+            CostBasis::Whole => "whole",
+            CostBasis::InputAlone => "input_alone",
+        }
+        .into(),
         count(lost(known.best_fixed)),
         count(lost(known.per_type)),
         count(lost(known.oracle)),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::failure::Failure;
 use crate::domain::money::PicoUsdPerToken;
-use crate::simulation::table::{Query, Table, Truth};
+use crate::simulation::table::{CostBasis, Query, Table, Truth};
 
 /// Input and output price of a model, pico-USD a token.
 type Price = (PicoUsdPerToken, PicoUsdPerToken);
@@ -46,19 +46,86 @@ impl Prices {
     }
 }
 
-/// The table of a file: a row for each query and model, all of the same columns in any order; others are ignored.
+/// The tables of a file, one for each name in its column `dataset`, in their order; a row for each query and model, all of the
+/// same columns in any order; others are ignored.
+///
+/// A row without cost is priced by its tokens. Without a number of output tokens its cost is unknown, unless the whole data
+/// set tells none: then costs are those of the input alone, and the table says so.
 ///
 /// # Errors
 /// It cannot be read, lacks a column, or a value is none of its kind; the message names the line.
-pub(super) fn read(path: &Path, prices: &Prices) -> Result<Table, Failure> {
+pub(super) fn read(path: &Path, prices: &Prices) -> Result<Vec<Table>, Failure> {
     let mut rows = Rows::open(path)?;
-    let (task, query, model, success) =
-        (rows.need("task_type")?, rows.need("query_id")?, rows.need("model")?, rows.need("success")?);
-    let (dataset, cost, trial) = (rows.find("dataset"), rows.find("cost_usd"), rows.find("trial"));
-    let (input, output) = (rows.find("prompt_tokens"), rows.find("completion_tokens"));
-    let mut name = None;
-    let mut cells: BTreeMap<(String, String, String), BTreeMap<String, Truth>> = BTreeMap::new();
+    let columns = Columns::of(&rows)?;
+    let mut sets: BTreeMap<String, Cells> = BTreeMap::new();
     rows.each(|row, text| {
+        let (key, written) = columns.read(row, text, prices)?;
+        let model = text(row, columns.model).to_owned();
+        let of_data = columns.dataset.map(|at| text(row, at)).unwrap_or_default();
+        match sets.entry(of_data.to_owned()).or_default().entry(key).or_default().insert(model, written) {
+            None => Ok(()),
+            Some(_) => Err("this model has an outcome for this query already".to_owned()),
+        }
+    })?;
+    if sets.is_empty() {
+        return Err(Failure::Failed(format!("{}: no rows", path.display())));
+    }
+    let named = |name: String| if name.is_empty() { stem(path) } else { name };
+    Ok(sets.into_iter().map(|(name, cells)| table(named(name), &cells)).collect())
+}
+
+/// Task type, query and trial.
+type Key = (String, String, String);
+
+/// What is written of each query, by model.
+type Cells = BTreeMap<Key, BTreeMap<String, Written>>;
+
+/// One row, as far as it can be told without the others.
+#[derive(Clone, Copy)]
+struct Written {
+    success: bool,
+    /// As the row says, nano-USD.
+    cost: Option<u64>,
+    /// Its input tokens at list price, nano-USD.
+    input: Option<u64>,
+    /// Its output tokens at list price, nano-USD.
+    output: Option<u64>,
+    /// The row says how many output tokens there were.
+    output_told: bool,
+}
+
+/// Where the columns stand.
+struct Columns {
+    task: usize,
+    query: usize,
+    model: usize,
+    success: usize,
+    dataset: Option<usize>,
+    cost: Option<usize>,
+    trial: Option<usize>,
+    input: Option<usize>,
+    output: Option<usize>,
+}
+
+/// No call costs more; what does is a slip of the pen.
+const USD_A_CALL_MAX: f64 = 1e6;
+
+impl Columns {
+    fn of(rows: &Rows) -> Result<Self, Failure> {
+        Ok(Self {
+            task: rows.need("task_type")?,
+            query: rows.need("query_id")?,
+            model: rows.need("model")?,
+            success: rows.need("success")?,
+            dataset: rows.find("dataset"),
+            cost: rows.find("cost_usd"),
+            trial: rows.find("trial"),
+            input: rows.find("prompt_tokens"),
+            output: rows.find("completion_tokens"),
+        })
+    }
+
+    fn read(&self, row: &csv::StringRecord, text: Text, prices: &Prices) -> Result<(Key, Written), String> {
         let optional = |at: Option<usize>| at.map(|at| text(row, at)).filter(|t| !t.is_empty());
         let number = |at: Option<usize>| match optional(at) {
             None => Ok(None),
@@ -67,54 +134,55 @@ pub(super) fn read(path: &Path, prices: &Prices) -> Result<Table, Failure> {
                 _ => Err(format!("`{t}` is no amount")),
             },
         };
-        let success = match text(row, success) {
+        let nano = |usd: f64| {
+            let within = usd <= USD_A_CALL_MAX;
+            within.then(|| (usd * 1e9).round() as u64).ok_or_else(|| format!("{usd} USD is too much for one call"))
+        };
+        let success = match text(row, self.success) {
             "1" | "1.0" | "true" | "True" => true,
             "0" | "0.0" | "false" | "False" => false,
             other => return Err(format!("success is `{other}`: it must be 1 or 0")),
         };
-        let of_data = optional(dataset).unwrap_or_default();
-        let price = prices.of(of_data, text(row, model));
-        let (input, output) = (number(input)?, number(output)?);
-        let at_price =
-            |tokens: Option<f64>, per_token: PicoUsdPerToken| tokens.map(|n| n * per_token.0 as f64 / 1_000.0);
-        let listed = price.and_then(|(i, o)| Some(at_price(input, i)? + at_price(output, o).unwrap_or(0.0)));
-        let estimate = price.and_then(|(i, _)| at_price(input, i));
-        let nano = |x: f64| x.round() as u64;
-        let truth = Truth {
-            success,
-            cost_nano: number(cost)?.map(|usd| nano(usd * 1e9)).or(listed.map(nano)),
-            estimate_nano: estimate.map(nano),
+        let price = prices.of(optional(self.dataset).unwrap_or_default(), text(row, self.model));
+        let (input, output) = (number(self.input)?, number(self.output)?);
+        let listed = |tokens: Option<f64>, per_token: Option<PicoUsdPerToken>| {
+            tokens.zip(per_token).map(|(n, price)| nano(n * price.0 as f64 / 1e12)).transpose()
         };
-        name.get_or_insert_with(|| of_data.to_owned());
-        let key =
-            (text(row, task).to_owned(), text(row, query).to_owned(), optional(trial).unwrap_or_default().to_owned());
-        let model = text(row, model).to_owned();
-        match cells.entry(key).or_default().insert(model, truth) {
-            None => Ok(()),
-            Some(_) => Err("this model has an outcome for this query already".to_owned()),
-        }
-    })?;
-    if cells.is_empty() {
-        return Err(Failure::Failed(format!("{}: no rows", path.display())));
+        let written = Written {
+            success,
+            cost: number(self.cost)?.map(nano).transpose()?,
+            input: listed(input, price.map(|p| p.0))?,
+            output: listed(output, price.map(|p| p.1))?,
+            output_told: output.is_some(),
+        };
+        let trial = optional(self.trial).unwrap_or_default().to_owned();
+        Ok(((text(row, self.task).to_owned(), text(row, self.query).to_owned(), trial), written))
     }
-    let named = name.filter(|n| !n.is_empty());
-    Ok(table(named.unwrap_or_else(|| stem(path)), &cells))
 }
 
-fn table(name: String, cells: &BTreeMap<(String, String, String), BTreeMap<String, Truth>>) -> Table {
+fn table(name: String, cells: &Cells) -> Table {
     let (mut tasks, mut models) = (BTreeMap::new(), BTreeMap::new());
-    for ((task, ..), truths) in cells {
+    for ((task, ..), of) in cells {
         tasks.insert(task.clone(), 0);
-        models.extend(truths.keys().map(|model| (model.clone(), 0)));
+        models.extend(of.keys().map(|model| (model.clone(), 0)));
     }
     tasks.values_mut().enumerate().for_each(|(i, place)| *place = i);
     models.values_mut().enumerate().for_each(|(i, place)| *place = i);
+    let output_told = cells.values().flat_map(BTreeMap::values).any(|w| w.output_told);
+    let truth = |written: &Written| {
+        let output = if output_told { written.output } else { Some(0) };
+        let listed = written.input.zip(output).map(|(input, output)| input + output);
+        Truth { success: written.success, cost_nano: written.cost.or(listed), estimate_nano: written.input }
+    };
     let queries = cells.iter().map(|((task, ..), of)| {
         let mut truths = vec![None; models.len()];
-        of.iter().for_each(|(model, truth)| truths[models[model]] = Some(*truth));
+        of.iter().for_each(|(model, written)| truths[models[model]] = Some(truth(written)));
         Query { task: tasks[task], truths }
     });
-    Table { name, queries: queries.collect(), tasks: tasks.into_keys().collect(), models: models.into_keys().collect() }
+    let queries = queries.collect();
+    let priced = cells.values().flat_map(BTreeMap::values).any(|w| w.cost.is_none() && w.input.is_some());
+    let basis = if priced && !output_told { CostBasis::InputAlone } else { CostBasis::Whole };
+    Table { name, basis, queries, tasks: tasks.into_keys().collect(), models: models.into_keys().collect() }
 }
 
 /// The file's name without what says its form.
@@ -122,6 +190,9 @@ fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.trim_end_matches(".gz").trim_end_matches(".csv").to_owned()
 }
+
+/// How the text of a row's column is read.
+type Text = fn(&csv::StringRecord, usize) -> &str;
 
 /// Rows of a CSV file and where its columns stand.
 struct Rows {
@@ -152,11 +223,8 @@ impl Rows {
     }
 
     /// Hands every row to `take`; a complaint gets its file and line.
-    fn each(
-        &mut self,
-        mut take: impl FnMut(&csv::StringRecord, fn(&csv::StringRecord, usize) -> &str) -> Result<(), String>,
-    ) -> Result<(), Failure> {
-        let text: fn(&csv::StringRecord, usize) -> &str = |row, at| row.get(at).unwrap_or_default().trim();
+    fn each(&mut self, mut take: impl FnMut(&csv::StringRecord, Text) -> Result<(), String>) -> Result<(), Failure> {
+        let text: Text = |row, at| row.get(at).unwrap_or_default().trim();
         let mut row = csv::StringRecord::new();
         loop {
             let more = self.reader.read_record(&mut row);
@@ -187,7 +255,8 @@ mod tests {
         let text = "model,success,task_type,query_id,cost_usd,prompt_tokens,completion_tokens,other,dataset\n\
                     a,1,t,q1,0.5,,,x,d\nb,0,t,q1,,100,10,,d\na,0,u,q1,,100,,,d\nc,1,u,q1,,100,1,,d\n";
         let prices = Prices::read(&prices).unwrap();
-        let table = read(&file(dir.path(), "t.csv", text), &prices).unwrap();
+        let tables = read(&file(dir.path(), "t.csv", text), &prices).unwrap();
+        let [table] = &tables[..] else { panic!("{tables:?}") };
         assert_eq!(
             (table.name.as_str(), &table.tasks[..], &table.models[..]),
             ("d", &["t".to_owned(), "u".to_owned()][..], &["a".to_owned(), "b".to_owned(), "c".to_owned()][..])
@@ -199,8 +268,22 @@ mod tests {
         );
         assert_eq!(
             table.queries[1].truths,
-            [truth(false, Some(100_000), Some(100_000)), None, truth(true, None, None)]
+            [truth(false, None, Some(100_000)), None, truth(true, None, None)],
+            "output tokens that one row does not tell are not none"
         );
+        assert_eq!(table.basis, CostBasis::Whole);
+    }
+
+    #[test]
+    fn a_file_of_two_data_sets_is_two_tables_and_costs_of_input_alone_are_called_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let prices = file(dir.path(), "p.csv", "model,input_usd_per_mtok,output_usd_per_mtok\na,1,2\n");
+        let text = "dataset,task_type,query_id,model,success,prompt_tokens,completion_tokens\n\
+                    y,t,q,a,1,100,\nx,t,q,a,1,100,10\ny,t,q2,a,0,200,\n";
+        let tables = read(&file(dir.path(), "t.csv", text), &Prices::read(&prices).unwrap()).unwrap();
+        let told: Vec<_> =
+            tables.iter().map(|t| (t.name.as_str(), t.basis, t.queries.len(), t.fixed(0, None).cost_nano)).collect();
+        assert_eq!(told, [("x", CostBasis::Whole, 1, 120_000), ("y", CostBasis::InputAlone, 2, 300_000)]);
     }
 
     #[test]
@@ -212,6 +295,7 @@ mod tests {
         assert!(say(head).ends_with("t.csv: no rows"));
         assert!(say(&format!("{head}t,q,a,yes,\n")).ends_with("t.csv:2: success is `yes`: it must be 1 or 0"));
         assert!(say(&format!("{head}t,q,a,1,\nt,q,b,1,-1\n")).ends_with("t.csv:3: `-1` is no amount"));
+        assert!(say(&format!("{head}t,q,a,1,1000001\n")).ends_with("t.csv:2: 1000001 USD is too much for one call"));
         assert!(say(&format!("{head}t,q,a,1,\nt,q,a,1,\n")).contains("t.csv:3: this model has an outcome"));
     }
 }

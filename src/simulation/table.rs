@@ -23,11 +23,23 @@ pub struct Query {
     pub truths: Vec<Option<Truth>>,
 }
 
+/// What the costs of a table are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CostBasis {
+    /// Whole calls, as recorded or priced by their tokens.
+    #[default]
+    Whole,
+    /// Rows without cost are priced by their input tokens: the table tells of no output.
+    InputAlone,
+}
+
 /// Queries, and the names in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     /// What it is called.
     pub name: String,
+    /// What its costs are made of.
+    pub basis: CostBasis,
     /// Task types.
     pub tasks: Vec<String>,
     /// Models.
@@ -48,7 +60,7 @@ pub struct Tally {
     /// Of them successes.
     pub costed_successes: u64,
     /// What those cost.
-    pub cost_nano: u64,
+    pub cost_nano: u128,
 }
 
 impl Tally {
@@ -59,14 +71,14 @@ impl Tally {
         if let Some(cost) = truth.cost_nano {
             self.costed += 1;
             self.costed_successes += u64::from(truth.success);
-            self.cost_nano += cost;
+            self.cost_nano += u128::from(cost);
         }
     }
 
-    /// Successes ÷ queries, in [0, 1]; 0 without queries.
+    /// Successes ÷ queries, in [0, 1]; `None` without queries.
     #[must_use]
-    pub fn success_rate(&self) -> f64 {
-        self.successes as f64 / self.queries.max(1) as f64
+    pub fn success_rate(&self) -> Option<f64> {
+        (self.queries > 0).then(|| self.successes as f64 / self.queries as f64)
     }
 
     /// Mean known cost of a query in USD; `None` where no cost is known.
@@ -110,8 +122,8 @@ impl Table {
     #[must_use]
     pub fn best(&self, task: Option<usize>) -> Option<usize> {
         let cost = |t: &Tally| t.cost_usd_per_query().unwrap_or(f64::INFINITY);
-        let better =
-            |a: &Tally, b: &Tally| a.success_rate().total_cmp(&b.success_rate()).then(cost(b).total_cmp(&cost(a)));
+        let rate = |t: &Tally| t.success_rate().unwrap_or(0.0);
+        let better = |a: &Tally, b: &Tally| rate(a).total_cmp(&rate(b)).then(cost(b).total_cmp(&cost(a)));
         self.comparable(task)
             .into_iter()
             .reduce(|best, next| if better(&next.1, &best.1).is_gt() { next } else { best })
@@ -152,6 +164,7 @@ pub(super) mod tests {
         };
         Table {
             name: "small".to_owned(),
+            basis: CostBasis::Whole,
             tasks: vec!["easy".to_owned(), "hard".to_owned()],
             models: vec!["dear".to_owned(), "cheap".to_owned()],
             queries: (0..600).map(query).collect(),
