@@ -28,6 +28,8 @@ pub struct Change {
     pub after: (u64, u64),
     /// The statistic (nats) over its threshold: at least 1.
     pub strength: f64,
+    /// Mean rewards before and after, in millionths, where rewards are graded; `None`: they are the success rates.
+    pub rewards_micro: Option<(u32, u32)>,
 }
 
 impl Change {
@@ -38,10 +40,17 @@ impl Change {
         (rate(self.before), rate(self.after))
     }
 
-    /// Whether the rate fell.
+    /// Mean rewards before and after, in [0, 1]: what the change was found in.
+    #[must_use]
+    pub fn rewards(&self) -> (f64, f64) {
+        let means = |(before, after): (u32, u32)| (f64::from(before) / 1e6, f64::from(after) / 1e6);
+        self.rewards_micro.map_or_else(|| self.rates(), means)
+    }
+
+    /// Whether the reward fell.
     #[must_use]
     pub fn fell(&self) -> bool {
-        let (before, after) = self.rates();
+        let (before, after) = self.rewards();
         after < before
     }
 }
@@ -62,7 +71,8 @@ pub fn find(history: &History) -> Option<Found> {
         let won = b.evidence.successes_micro as f64 / 1e6;
         (won, won + b.evidence.failures_micro as f64 / 1e6)
     };
-    let (won, n) = blocks.iter().map(mass).fold((0.0, 0.0), |sum, b| (sum.0 + b.0, sum.1 + b.1));
+    let sum = |blocks: &[Block]| blocks.iter().map(mass).fold((0.0, 0.0), |sum, b| (sum.0 + b.0, sum.1 + b.1));
+    let (won, n) = sum(blocks);
     if n < 2.0 {
         return None;
     }
@@ -80,15 +90,18 @@ pub fn find(history: &History) -> Option<Found> {
     }
     let (ratio, split) = best.filter(|b| b.0 >= threshold)?;
     let side = |blocks: &[Block]| {
-        let sum = |of: fn(&Block) -> u64| blocks.iter().map(of).sum();
-        (sum(|b| b.successes), sum(Block::outcomes))
+        let count = |of: fn(&Block) -> u64| blocks.iter().map(of).sum();
+        (count(|b| b.successes), count(Block::outcomes))
     };
+    let mean = |won: f64, n: f64| if n > 0.0 { (won / n * 1e6).round() as u32 } else { 0 };
+    let left = sum(&blocks[..split]);
     Some(Found {
         keep_from: blocks[last_outcomes(blocks).unwrap_or(split)].from,
         around: blocks[split].since,
         before: side(&blocks[..split]),
         after: side(&blocks[split..]),
         strength: ratio / threshold,
+        rewards_micro: (mean(left.0, left.1), mean(won - left.0, n - left.1)),
     })
 }
 
@@ -105,6 +118,8 @@ pub struct Found {
     pub after: (u64, u64),
     /// The statistic over its threshold.
     pub strength: f64,
+    /// Mean rewards before and after, in millionths.
+    pub rewards_micro: (u32, u32),
 }
 
 /// The block with which the last ten outcomes begin; `None` where that is the first, so that nothing would be forgotten: what

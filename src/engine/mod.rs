@@ -38,7 +38,7 @@ pub use record::{Recorded, posterior_of};
 use crate::domain::beta::Beta;
 use crate::domain::budget::Budgets;
 use crate::domain::call::CallNo;
-use crate::domain::catalog::{Catalog, Prior, Task, TaskCandidate};
+use crate::domain::catalog::{Catalog, Prior, Reward, Task, TaskCandidate};
 use crate::domain::cell::Cell;
 use crate::domain::drift;
 use crate::domain::event::{Body, Event, ModelState};
@@ -245,8 +245,9 @@ impl Engine {
         let name = self.state.names.text(NameKind::Task, task);
         let settings = &self.catalog.task(name).or(self.catalog.default_task())?.settings;
         let found = drift::find(&cell.history).filter(|_| settings.detects_changes)?;
-        let drift::Found { keep_from, around, before, after, strength } = found;
-        let change = drift::Change { task, candidate, keep_from, around, before, after, strength };
+        let drift::Found { keep_from, around, before, after, strength, rewards_micro } = found;
+        let rewards_micro = (settings.reward == Reward::Quality).then_some(rewards_micro);
+        let change = drift::Change { task, candidate, keep_from, around, before, after, strength, rewards_micro };
         Some(Event { at: now, body: Body::ChangeFound(Box::new(change)) })
     }
 

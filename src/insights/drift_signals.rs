@@ -29,17 +29,21 @@ fn signal(engine: &Engine, at: UnixMillis, change: &Change, end: UnixMillis) -> 
     let names = &engine.state.names;
     let task = names.text(NameKind::Task, change.task);
     let model = names.text(NameKind::Candidate, change.candidate);
-    let (before, after) = change.rates();
     let (moved, todo) = if change.fell() {
         ("fell", "see what changed at that time, with the provider or in the prompt")
     } else {
         ("rose", "none needed: it is being tried again by its new evidence alone")
     };
+    let (before, after) = change.rewards();
+    let (what, share): (_, fn(f64) -> String) = match change.rewards_micro {
+        Some(_) => (" in mean quality", |q| format!("{q:.3}")),
+        None => ("", percent),
+    };
     let sentence = format!(
-        "{model} on {task} {moved} from {} of {} calls to {} of {} around {}{}. Recommended: {todo}.",
-        percent(before),
+        "{model} on {task} {moved}{what} from {} of {} calls to {} of {} around {}{}. Recommended: {todo}.",
+        share(before),
         change.before.1,
-        percent(after),
+        share(after),
         change.after.1,
         clock(change.around),
         traffic(engine, change, at, end),

@@ -18,6 +18,8 @@ pub(crate) fn of(change: &Change) -> pb::ChangeFound {
         successes_after: change.after.0,
         outcomes_after: change.after.1,
         strength: change.strength,
+        reward_before_micro: change.rewards_micro.map(|r| r.0),
+        reward_after_micro: change.rewards_micro.map(|r| r.1),
     }
 }
 
@@ -31,5 +33,6 @@ pub(crate) fn from(stored: &pb::ChangeFound) -> Change {
         before: (stored.successes_before, stored.outcomes_before),
         after: (stored.successes_after, stored.outcomes_after),
         strength: stored.strength,
+        rewards_micro: stored.reward_before_micro.zip(stored.reward_after_micro),
     }
 }

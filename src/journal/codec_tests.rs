@@ -230,11 +230,11 @@ fn body() -> impl Strategy<Value = Body> {
             Body::PosteriorReset { task, candidate, from, by, reason, key }
         }),
         look().prop_map(|l| Body::FlagLooked(Box::new(l))),
-        (name(), name(), number(), instant(), any::<(u64, u64)>(), any::<(u64, u64)>(), 1.0..1e9).prop_map(
-            |(task, candidate, keep_from, around, before, after, strength)| {
-                Body::ChangeFound(Box::new(Change { task, candidate, keep_from, around, before, after, strength }))
-            },
-        ),
+        (name(), name(), number(), instant(), any::<[(u64, u64); 2]>(), 1.0..1e9, any::<Option<(u32, u32)>>())
+            .prop_map(|(task, candidate, keep_from, around, [before, after], strength, rewards_micro)| {
+                let change = Change { task, candidate, keep_from, around, before, after, strength, rewards_micro };
+                Body::ChangeFound(Box::new(change))
+            },),
         goal_facts::body(),
     ]
 }

@@ -1,11 +1,11 @@
 //! A provider's model gets worse and recovers, on a real engine: what is found, told and forgotten.
 
-use crate::domain::catalog::TaskSettings;
+use crate::domain::catalog::{Reward, TaskSettings};
 use crate::domain::drift::Change;
 use crate::domain::event::Body;
 use crate::domain::history::Memory;
 use crate::domain::names::NameKind;
-use crate::domain::outcome::OutcomeOf;
+use crate::domain::outcome::{OutcomeOf, OutcomeReport, QualityMicro};
 use crate::domain::time::{DAY_MS, MINUTE_MS};
 use crate::insights::SignalKind;
 use crate::insights::tests_support::{GPT_4O, MINI, NOON, TURBO, World, asks, came_to};
@@ -74,6 +74,38 @@ fn a_model_that_gets_worse_is_found_told_and_left() {
     assert!(told.sentence.contains(&format!("traffic has moved to {MINI} (")), "{}", told.sentence);
     world.now = NOON.plus_ms(3 * DAY_MS);
     assert!(world.last_hours(1).signals.iter().all(|s| s.kind != SignalKind::Drift), "it is not news any more");
+}
+
+/// Tells a success of that quality for `calls` decisions; the changes found.
+fn graded(world: &mut World, calls: u64, quality_micro: u32) -> Vec<Change> {
+    let mut found = Vec::new();
+    for _ in 0..calls {
+        world.now = world.now.plus_ms(MINUTE_MS / 2);
+        let decision = world.decide(&asks("tickets"));
+        let report = came_to(OutcomeOf::Decision(decision), true, 1_000_000);
+        world.record(&OutcomeReport { quality: Some(QualityMicro(quality_micro)), ..report });
+        let events = world.engine.looks(world.now);
+        world.apply(&events);
+        found.extend(events.into_iter().filter_map(|e| match e.body {
+            Body::ChangeFound(change) => Some(*change),
+            _ => None,
+        }));
+    }
+    found
+}
+
+#[test]
+fn a_fall_in_quality_alone_is_told_as_one() {
+    let mut world = World::with(TaskSettings { reward: Reward::Quality, ..TaskSettings::default() });
+    assert!(graded(&mut world, 400, 900_000).is_empty());
+    let found = graded(&mut world, 300, 200_000);
+    let change = found.first().unwrap();
+    assert_eq!(change.rates(), (1.0, 1.0), "every call succeeded");
+    assert!(change.fell() && change.rewards().0 > 0.85 && change.rewards().1 < 0.4, "{change:?}");
+    let report = world.last_hours(6);
+    let told: Vec<&str> =
+        report.signals.iter().filter(|s| s.kind == SignalKind::Drift).map(|s| s.sentence.as_str()).collect();
+    assert!(told.iter().any(|s| s.contains(" on tickets fell in mean quality from 0.")), "{told:?}");
 }
 
 #[test]

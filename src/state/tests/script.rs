@@ -324,7 +324,8 @@ impl Script {
     fn change(&self, task: NameId, candidate: NameId, cell: &Cell) -> Event {
         let block = cell.history.blocks()[1];
         let (keep_from, around) = (block.from, block.since);
-        let change = Change { task, candidate, keep_from, around, before: (9, 10), after: (3, 10), strength: 1.25 };
+        let (before, after, rewards_micro) = ((9, 10), (3, 10), Some((910_000, 350_000)));
+        let change = Change { task, candidate, keep_from, around, before, after, strength: 1.25, rewards_micro };
         Event { at: self.now, body: Body::ChangeFound(Box::new(change)) }
     }
 
