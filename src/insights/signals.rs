@@ -57,7 +57,8 @@ pub(super) struct Grounds<'a> {
 pub(super) fn signals(grounds: &Grounds<'_>) -> Vec<Signal> {
     let mut jumps = jumps(SignalKind::RetryRateJump, grounds.tools_now, grounds.tools_before);
     let told: Vec<String> = jumps.iter().map(|signal| signal.subject.clone()).collect();
-    jumps.extend(jumps_of_steps(grounds).into_iter().filter(|signal| !told.contains(&signal.subject)));
+    jumps
+        .extend(jumps_of_steps(grounds).into_iter().filter(|step| !told.iter().any(|tool| is_of(grounds, step, tool))));
     jumps.truncate(SAID_MAX);
     let dominant = |kind, rows| dominant(kind, rows, grounds.tools.len() + grounds.models.len());
     let nearly = grounds.accounts.iter().filter_map(nearly_used).take(SAID_MAX);
@@ -77,6 +78,12 @@ pub(super) fn signals(grounds: &Grounds<'_>) -> Vec<Signal> {
 
 fn jumps_of_steps(grounds: &Grounds<'_>) -> Vec<Signal> {
     jumps(SignalKind::RetryRateJump, grounds.steps_now, grounds.steps_before)
+}
+
+/// Whether the jump of a step is that of `tool` over again: the same name, or the very same calls.
+fn is_of(grounds: &Grounds<'_>, step: &Signal, tool: &str) -> bool {
+    let calls = |of: &BTreeMap<&str, Tally>, name: &str| of.get(name).map(|t| (t.calls, t.retries, t.retry_cost));
+    step.subject == tool || calls(grounds.steps_now, &step.subject) == calls(grounds.tools_now, tool)
 }
 
 /// Names whose retry rate went up by more than chance explains, the largest number of added retries first.

@@ -54,6 +54,25 @@ fn a_jump_of_the_retry_rate_is_told_with_its_numbers() {
 }
 
 #[test]
+fn a_step_that_is_one_tool_is_not_told_beside_it() {
+    let mut world = World::new();
+    for (hour, retries) in [(0, 3), (1, 30)] {
+        world.now = NOON.plus_ms(hour * 90 * MINUTE_MS);
+        for n in 0..90 {
+            let goal = format!("{hour} {n}");
+            for attempt in 0..=u64::from(n < retries) {
+                let call = tool_call("support", &goal, "search_api", attempt == 1 || n >= retries, 10_000_000);
+                world.record(&OutcomeReport { step: "look it up".to_owned(), ..call });
+            }
+        }
+    }
+    let signals = world.last_hours(1).signals;
+    let jumps: Vec<&str> =
+        signals.iter().filter(|s| s.kind == SignalKind::RetryRateJump).map(|s| s.subject.as_str()).collect();
+    assert_eq!(jumps, ["search_api"]);
+}
+
+#[test]
 fn steady_rates_and_few_calls_are_no_signal() {
     let mut world = World::new();
     hour_of(&mut world, "before", 95, 5);
