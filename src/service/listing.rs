@@ -50,11 +50,17 @@ impl Service {
     pub async fn sample_goals(&self, request: &SampleGoals) -> Result<SampleReply, ServiceError> {
         let from = request.lookback_ms.map(|ms| self.clock.now().plus_ms(-ms));
         let mut drawn: Vec<([u8; 32], GoalReply)> = Vec::new();
-        let (mut population, mut after) = (0, None);
-        let kinds = self.kinds(&request.filters, false);
-        loop {
-            let some = self.goals_after(kinds.as_deref(), after.as_ref())?;
-            let Some(last) = some.last() else { break };
+        let mut population = 0;
+        // A kind after the other: merged, a thousand workflows would be looked through for each page of goals.
+        let mut kinds = self.kinds(&request.filters, false).unwrap_or_default().into_iter();
+        self.checkpoint()?;
+        let (mut kind, mut after) = (kinds.next(), None);
+        while let Some(of) = kind {
+            let some = self.stored_after(Some(&[of]), after.as_ref())?;
+            let Some(last) = some.last() else {
+                (kind, after) = (kinds.next(), None);
+                continue;
+            };
             after = Some(last.clone());
             let mut engine = self.engine.lock();
             for (_, id) in &some {
@@ -103,6 +109,15 @@ impl Service {
         if after.is_none() {
             self.checkpoint()?;
         }
+        self.stored_after(kinds, after)
+    }
+
+    /// The same as the store has them.
+    fn stored_after(
+        &self,
+        kinds: Option<&[(NameId, Option<GoalState>)]>,
+        after: Option<&(UnixMillis, String)>,
+    ) -> Result<Vec<(UnixMillis, String)>, ServiceError> {
         self.shelf.health()?;
         let store = self.shelf.store().ok_or_else(|| ServiceError::unavailable("goals cannot be listed now"))?;
         Ok(match kinds {
