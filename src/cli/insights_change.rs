@@ -22,6 +22,7 @@ const DRIVER_COLUMNS: &[Column] = &[
     Column::program("amount_nano_usd"),
     Column::number("previous", "BEFORE"),
     Column::number("current", "NOW"),
+    Column::program("unit"),
 ];
 
 /// Drivers shown of each split.
@@ -103,6 +104,7 @@ fn row(of: &str, driver: &pb::ChangeDriver, factor: String) -> Vec<Cell> {
         driver.amount_nano_usd.into(),
         figure(driver.previous),
         figure(driver.current),
+        driver.unit.clone().into(),
     ]
 }
 
@@ -111,19 +113,19 @@ fn word(factor: pb::ChangeFactor) -> String {
     factor.as_str_name().trim_start_matches("CHANGE_FACTOR_").to_lowercase().replace('_', " ")
 }
 
-/// A figure before or now, in the unit of its factor.
+/// A figure before or now, with its unit.
 fn measured(driver: &pb::ChangeDriver, figure: f64) -> String {
-    let is_tool = driver.kind() == pb::CallKind::Tool;
-    match driver.factor() {
-        pb::ChangeFactor::Failures => format!("{} goals/accepted", number(figure)),
-        pb::ChangeFactor::StepMix => format!("{} times/goal", number(figure)),
-        pb::ChangeFactor::Retries | pb::ChangeFactor::ModelMix => format!("{} of calls", percent(figure)),
-        pb::ChangeFactor::Usage if is_tool => format!("{} units/call", number(figure)),
-        pb::ChangeFactor::Usage => format!("{} tokens/call", number(figure)),
-        pb::ChangeFactor::Price if is_tool => format!("{} a call", usd(figure / 1e9)),
-        pb::ChangeFactor::Price => format!("{}/M tokens", usd(figure / 1e3)),
-        // Goals, or first attempts where no goals were closed.
-        pb::ChangeFactor::Traffic | pb::ChangeFactor::Unspecified => number(figure),
+    match driver.unit.as_str() {
+        "goals" => format!("{} goals", number(figure)),
+        "first_attempts" => format!("{} first attempts", number(figure)),
+        "goals_per_accepted_goal" => format!("{} goals/accepted", number(figure)),
+        "times_per_goal" => format!("{} times/goal", number(figure)),
+        "share_of_first_attempts" => format!("{} of first attempts", percent(figure)),
+        "share_of_calls" => format!("{} of calls", percent(figure)),
+        "tokens_per_call" => format!("{} tokens/call", number(figure)),
+        "nano_usd_per_token" => format!("{}/M tokens", usd(figure / 1e3)),
+        "nano_usd_per_call" => format!("{} a call", usd(figure / 1e9)),
+        other => format!("{} {}", number(figure), other.replace('_', " ")),
     }
 }
 
@@ -157,6 +159,7 @@ mod tests {
             amount_nano_usd: 800_000_025,
             previous: Some(0.0),
             current: Some(0.2),
+            unit: "share_of_calls".into(),
         };
         let spend = pb::ChangeSplit {
             answer: "Spend rose.".into(),
@@ -201,9 +204,12 @@ mod tests {
         drivers(&answer()).print(Format::Csv, &mut out).unwrap();
         let csv = String::from_utf8(out).unwrap();
         assert_eq!(csv.lines().count(), 13);
-        let header = "of,factor,kind,step,model,amount_usd,amount_nano_usd,previous,current";
+        let header = "of,factor,kind,step,model,amount_usd,amount_nano_usd,previous,current,unit";
         assert_eq!(csv.lines().next(), Some(header));
-        assert_eq!(csv.lines().nth(1), Some("spend,retries,tool,search_api\u{1b},,0.800000025,800000025,0.0,0.2"));
+        assert_eq!(
+            csv.lines().nth(1),
+            Some("spend,retries,tool,search_api\u{1b},,0.800000025,800000025,0.0,0.2,share_of_calls")
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | `problem` | refusals as RFC 9457 |
 //! | `host` | Host and Origin checks, security headers |
 //! | `openapi`, `schema`, `examples` | /openapi.json |
-//! | `page`, `page_tasks`, `figures` | the page at /, its table and its numbers |
+//! | `page`, `page_…`, `figures` | the page at /, its tables and its numbers |
 
 mod binding;
 mod examples;
@@ -21,6 +21,7 @@ mod openapi;
 mod operations;
 mod page;
 mod page_budgets;
+mod page_change;
 mod page_goals;
 mod page_tasks;
 pub mod problem;

@@ -3,11 +3,13 @@
 
 use http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
+use prost::Message;
 
 use super::figures::{change, count, hours, instant, many, percent, percent_range, usd};
 use super::json;
 use super::operations::{Asked, Operation, Rpc};
-use super::page_budgets::budgets;
+use super::page_budgets::{alerts, budgets};
+use super::page_change::why;
 use super::page_goals::{closed, signals, tools, workflows};
 use super::page_tasks::tasks;
 use super::problem::status_of;
@@ -29,12 +31,35 @@ pub(super) async fn answer(service: &dyn Asked, lookback: Option<&str>, host: &s
     };
     let request =
         pb::GetInsightsRequest { lookback_hours: Some(lookback_hours), compare_previous: true, ..Default::default() };
-    let operation = Operation::of(Rpc::GetInsights);
-    let request = json::dynamic(operation.method().input(), &request);
-    match service.ask(operation, &request).await.map(|report| json::typed(&report)) {
-        Ok(report) => (StatusCode::OK, page(&report, lookback_hours, host).into_string()),
+    let asked: Result<_, Refusal> = async {
+        let report = ask(service, Rpc::GetInsights, &request).await?;
+        let windows = pb::ExplainChangeRequest { lookback_hours: Some(lookback_hours), ..Default::default() };
+        let newest = pb::ListAlertsRequest { page_size: ALERTS_SHOWN, ..Default::default() };
+        let change = ask(service, Rpc::ExplainChange, &windows).await?;
+        Ok(Shown { report, change, alerts: ask(service, Rpc::ListAlerts, &newest).await? })
+    }
+    .await;
+    match asked {
+        Ok(shown) => (StatusCode::OK, page(&shown, lookback_hours, host).into_string()),
         Err(refusal) => (status_of(refusal.code), refused(&refusal).into_string()),
     }
+}
+
+/// Alerts shown.
+const ALERTS_SHOWN: u64 = 10;
+
+/// What the page is made from.
+#[derive(Default)]
+struct Shown {
+    report: pb::GetInsightsResponse,
+    change: pb::ExplainChangeResponse,
+    alerts: pb::ListAlertsResponse,
+}
+
+async fn ask<Q: Message, A: Message + Default>(service: &dyn Asked, rpc: Rpc, request: &Q) -> Result<A, Refusal> {
+    let operation = Operation::of(rpc);
+    let request = json::dynamic(operation.method().input(), request);
+    service.ask(operation, &request).await.map(|answer| json::typed(&answer))
 }
 
 fn frame(title: &str, lookback_hours: Option<f64>, body: &Markup) -> Markup {
@@ -78,7 +103,8 @@ fn refused(refusal: &Refusal) -> Markup {
     frame("No report", None, &body)
 }
 
-fn page(report: &pb::GetInsightsResponse, lookback_hours: f64, host: &str) -> Markup {
+fn page(shown: &Shown, lookback_hours: f64, host: &str) -> Markup {
+    let report = &shown.report;
     let body = html! {
         h1 { "What one successful outcome cost" }
         (window(report, lookback_hours))
@@ -86,6 +112,8 @@ fn page(report: &pb::GetInsightsResponse, lookback_hours: f64, host: &str) -> Ma
         (key_figures(report, lookback_hours))
         @if let Some(note) = &report.note { p.notice { (note) } }
         (signals(report))
+        (why(&shown.change))
+        (alerts(&shown.alerts))
         (workflows(report))
         @if !report.by_task.is_empty() { (tasks(report)) }
         (tools(report))

@@ -1,4 +1,5 @@
-//! What the page shows of budgets: how far the running ones are used, and those of single goals. It computes no figure.
+//! What the page shows of budgets: alerts nobody has acknowledged, how far the running ones are used, and those of single
+//! goals. It computes no figure.
 
 use maud::{Markup, html};
 
@@ -15,6 +16,39 @@ const COLUMNS: [&str; 6] = ["Budget", "Used", "Spent", "Held", "Limit", "Begins 
 
 const GOAL_CAPTION: &str = "Budgets of single goals, over the goals closed in this window.";
 const GOAL_COLUMNS: [&str; 5] = ["Budget", "Goals", "Used, P50 and P95", "Used at most", "Goals that used it up"];
+
+const ALERT_CAPTION: &str =
+    "Alerts that nobody has acknowledged, newest first; `oddsmaker alerts --acknowledge ID --by NAME` does.";
+const ALERT_COLUMNS: [&str; 5] = ["Alert", "Reached", "Used", "Limit", "Raised"];
+
+/// The table of alerts; nothing where there is none.
+pub(super) fn alerts(of: &pb::ListAlertsResponse) -> Markup {
+    html! {
+        @if !of.alerts.is_empty() {
+            (table(ALERT_CAPTION, &ALERT_COLUMNS, &html! { @for one in &of.alerts { (alert(one)) } }))
+            @if of.next_page_token.is_some() { p.why { "and older ones: " a href="/v1/alerts" { "all alerts" } } }
+        }
+    }
+}
+
+fn alert(of: &pb::Alert) -> Markup {
+    let raised = of.raised_at.as_ref().map(|at| format!("{} UTC", instant(at.seconds)));
+    let cells = [
+        html! { (of.threshold_percent) "\u{202f}%" },
+        html! { (amount(&of.measure, of.used)) },
+        html! { (amount(&of.measure, of.limit)) },
+        or_dash(raised, "unknown"),
+    ];
+    row(&format!("{} · {} {} · {}", of.budget_id, of.scope, of.instance, of.alert_id), &ALERT_COLUMNS, &cells)
+}
+
+/// So much of what a budget measures.
+fn amount(measure: &str, n: f64) -> String {
+    match measure {
+        "usd" => usd(n),
+        measure => format!("{} {measure}", count(n.max(0.0).round() as u64)),
+    }
+}
 
 /// The tables of budgets; nothing where there is none.
 pub(super) fn budgets(report: &pb::GetInsightsResponse) -> Markup {
@@ -33,10 +67,7 @@ pub(super) fn budgets(report: &pb::GetInsightsResponse) -> Markup {
 }
 
 fn used(of: &pb::BudgetUse) -> Markup {
-    let amount = |n: f64| match of.measure.as_str() {
-        "usd" => usd(n),
-        measure => format!("{} {measure}", count(n.max(0.0).round() as u64)),
-    };
+    let amount = |n: f64| amount(&of.measure, n);
     let cells = [
         or_dash(of.utilisation.map(percent), "the limit is nothing"),
         html! { (amount(of.spent)) },
@@ -113,6 +144,29 @@ mod tests {
             assert!(html.contains(part), "{part} in {html}");
         }
         assert!(!html.contains("<b>") && !html.contains("more account"), "{html}");
+    }
+
+    #[test]
+    fn alerts_are_shown_and_inert() {
+        let one = pb::Alert {
+            alert_id: "alert-7".into(),
+            budget_id: "team-month".into(),
+            scope: "team".into(),
+            instance: "<b>".into(),
+            threshold_percent: 80,
+            measure: "usd".into(),
+            limit: 500.0,
+            used: 412.5,
+            raised_at: Some(prost_types::Timestamp { seconds: 1_796_083_200, nanos: 0 }),
+            ..Default::default()
+        };
+        let some = pb::ListAlertsResponse { alerts: vec![one], next_page_token: Some("more".into()) };
+        let html = alerts(&some).into_string();
+        for part in ["team-month · team &lt;b&gt; · alert-7", "80\u{202f}%", "$412.50", "1 Dec 2026 00:00 UTC", "older"]
+        {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        assert_eq!(alerts(&pb::ListAlertsResponse::default()).into_string(), "");
     }
 
     #[test]

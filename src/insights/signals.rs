@@ -139,7 +139,7 @@ fn nearly_used(account: &BudgetUse) -> Option<Signal> {
     };
     let BudgetUse { budget, instance, .. } = account;
     let sentence = format!(
-        "Budget {budget} of {} {instance} is used to {} ({} spent and {} held of {}). Recommended: raise its limit, or see what {instance} spends on, before its calls are refused.",
+        "Budget {budget} of {} {instance} is used to {} ({} spent and {} held of {}). Recommended: see what {instance} spends on, or raise its limit.",
         account.scope.as_str(),
         percent(used),
         amount(account.spent),

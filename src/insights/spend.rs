@@ -66,6 +66,7 @@ pub fn explain_spend(
     let (mut after, unsure_after) = laid_out(engine, goal_calls, &query, &selector, current, now);
     if before.traffic == 0 || after.traffic == 0 {
         for window in [&mut before, &mut after] {
+            window.of_first_attempts = true;
             window.traffic = window.cells.iter().map(|cell| cell.calls.saturating_sub(cell.retries)).sum();
         }
     }

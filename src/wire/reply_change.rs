@@ -64,6 +64,7 @@ fn driver(of: &Driver) -> pb::ChangeDriver {
         amount_nano_usd: nano(of.amount_nano_usd),
         previous: of.before,
         current: of.after,
+        unit: of.unit.as_str().to_owned(),
     }
 }
 
@@ -106,6 +107,7 @@ mod tests {
         let window_of = |calls: u64, retries: u64| SpendWindow {
             accepted_goals,
             traffic: 100,
+            of_first_attempts: false,
             cells: vec![SpendCell {
                 step: "search_api".into(),
                 kind: CallKind::Tool,

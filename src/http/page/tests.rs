@@ -4,7 +4,7 @@ use super::*;
 use crate::wire::pb::OverProvisioningFlag as Flag;
 
 fn shown(report: &pb::GetInsightsResponse) -> String {
-    page(report, 24.0, "localhost:7070").into_string()
+    page(&Shown { report: report.clone(), ..Shown::default() }, 24.0, "localhost:7070").into_string()
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn markup_in_names_is_inert() {
     let html = shown(&report);
     assert_eq!(html.matches("&lt;script&gt;alert(1)&lt;/script&gt;").count(), 4);
     assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
-    let host = page(&pb::GetInsightsResponse::default(), 24.0, "<b>").into_string();
+    let host = page(&Shown::default(), 24.0, "<b>").into_string();
     assert!(!host.contains("<b>"));
 }
 

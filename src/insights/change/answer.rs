@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::cells::{Calls, Pairs};
 use super::split::towards;
-use super::{CallKind, Contribution, Driver, Factor, Part, Split};
+use super::{CallKind, Contribution, Driver, Factor, Part, Split, Unit};
 use crate::domain::money::NANO_PER_USD;
 use crate::insights::sentence::{number, percent, usd};
 
@@ -120,19 +120,21 @@ fn evidence(driver: &Driver) -> Option<String> {
     if (after - before) * driver.amount_nano_usd as f64 <= 0.0 {
         return None;
     }
-    let unit_price = |nano: f64| usd(nano * 1e6 / NANO_PER_USD as f64);
-    Some(match (driver.factor, driver.kind) {
-        (Factor::Traffic, _) => format!("{} → {}", number(before), number(after)),
-        (Factor::Failures, _) => format!("{before:.2} → {after:.2} goals for each accepted one"),
-        (Factor::StepMix, _) => format!("{before:.2} → {after:.2} times a goal"),
-        (Factor::Retries, _) => format!("{} → {} of its calls", percent(before), percent(after)),
-        (Factor::ModelMix, _) => format!("{} → {} of the calls", percent(before), percent(after)),
-        (Factor::Usage, Some(CallKind::Tool)) => format!("{before:.2} → {after:.2} units a call"),
-        (Factor::Usage, _) => format!("{} → {} tokens a call", number(before), number(after)),
-        (Factor::Price, Some(CallKind::Tool)) => {
-            format!("{} → {} a million units", unit_price(before), unit_price(after))
+    let dollars = |nano: f64| usd(nano / NANO_PER_USD as f64);
+    Some(match driver.unit {
+        Unit::Goals => format!("{} → {} goals", number(before), number(after)),
+        Unit::FirstAttempts => format!("{} → {} first attempts", number(before), number(after)),
+        Unit::GoalsPerAccepted => format!("{before:.2} → {after:.2} goals for each accepted one"),
+        Unit::TimesPerGoal => format!("{before:.2} → {after:.2} times a goal"),
+        Unit::ShareOfFirstAttempts => format!("{} → {} of first attempts", percent(before), percent(after)),
+        Unit::ShareOfCalls if driver.factor == Factor::Retries => {
+            format!("{} → {} of its calls", percent(before), percent(after))
         }
-        (Factor::Price, _) => format!("{} → {} a million tokens", unit_price(before), unit_price(after)),
+        Unit::ShareOfCalls => format!("{} → {} of the calls", percent(before), percent(after)),
+        Unit::UnitsPerCall => format!("{before:.2} → {after:.2} units a call"),
+        Unit::TokensPerCall => format!("{} → {} tokens a call", number(before), number(after)),
+        Unit::NanoUsdPerCall => format!("{} → {} a call", dollars(before), dollars(after)),
+        Unit::NanoUsdPerToken => format!("{} → {} a million tokens", dollars(before * 1e6), dollars(after * 1e6)),
     })
 }
 

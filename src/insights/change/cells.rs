@@ -62,6 +62,8 @@ pub(super) struct Totals {
     pub accepted_goals: u64,
     /// At least 1 where there are calls.
     pub traffic: u64,
+    /// `traffic` is first attempts.
+    pub of_first_attempts: bool,
     pub steps: BTreeMap<StepKey, Calls>,
     /// Known cost, in nano-USD.
     pub cost: u128,
@@ -76,6 +78,8 @@ pub(super) struct Pair {
     pub after: Calls,
     /// Its usage is tokens weighed at the list.
     pub listed: bool,
+    /// Its usage is its calls: it is a tool, or nothing is known of its tokens.
+    pub by_calls: bool,
 }
 
 /// Two windows side by side, in the order of step and model.
@@ -100,7 +104,7 @@ impl Pairs {
             }
         }
         let pair = |((step, model), (before, after)): ((StepKey, Arc<str>), (Calls, Calls))| {
-            let mut pair = Pair { step, model, before, after, listed: true };
+            let mut pair = Pair { step, model, before, after, listed: true, by_calls: false };
             pair.settle_usage();
             pair
         };
@@ -124,6 +128,7 @@ impl Pair {
             |has: fn(&Calls) -> bool| [&self.before, &self.after].iter().any(|side| side.calls > 0 && !has(side));
         let (no_units, no_list) = (lacks(|side| side.units > 0), lacks(|side| side.usage > 0));
         self.listed = !no_units && !no_list;
+        self.by_calls = no_units || self.step.0 == CallKind::Tool;
         for side in [&mut self.before, &mut self.after] {
             if no_units {
                 side.units = side.calls;
@@ -194,7 +199,12 @@ fn factors(cell: &Calls, step: &StepKey, window: &Totals, per: f64) -> [f64; FAC
 }
 
 fn totals(window: &SpendWindow, cells: &[Pair], side: impl Fn(&Pair) -> Calls) -> Totals {
-    let mut totals = Totals { accepted_goals: window.accepted_goals, traffic: window.traffic, ..Totals::default() };
+    let mut totals = Totals {
+        accepted_goals: window.accepted_goals,
+        traffic: window.traffic,
+        of_first_attempts: window.of_first_attempts,
+        ..Totals::default()
+    };
     for (pair, calls) in cells.iter().map(|pair| (pair, side(pair))).filter(|(_, calls)| calls.calls > 0) {
         totals.steps.entry(pair.step.clone()).or_default().add(calls);
         totals.cost += calls.cost;

@@ -78,6 +78,8 @@ pub struct SpendWindow {
     /// Goals served, or first attempts where nothing names a goal; the same of the two in both windows. Taken to be at
     /// least 1 where there are calls.
     pub traffic: u64,
+    /// `traffic` is first attempts.
+    pub of_first_attempts: bool,
     /// What was called.
     pub cells: Vec<SpendCell>,
 }
@@ -99,6 +101,50 @@ pub enum Factor {
     Usage,
     /// Cost of a unit.
     Price,
+}
+
+/// What a factor is measured in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Traffic: goals served.
+    Goals,
+    /// Traffic, where nothing names a goal.
+    FirstAttempts,
+    /// Failures: goals served for each accepted one.
+    GoalsPerAccepted,
+    /// Step mix: first attempts for each goal.
+    TimesPerGoal,
+    /// Step mix, where nothing names a goal: first attempts of the step for each first attempt at all.
+    ShareOfFirstAttempts,
+    /// Retries and model mix: a share, 0 to 1.
+    ShareOfCalls,
+    /// Usage of a model.
+    TokensPerCall,
+    /// Usage of a tool, or where nothing is known of tokens: always 1.
+    UnitsPerCall,
+    /// Price of a model.
+    NanoUsdPerToken,
+    /// Price of a tool, or where nothing is known of tokens.
+    NanoUsdPerCall,
+}
+
+impl Unit {
+    /// As told.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Goals => "goals",
+            Self::FirstAttempts => "first_attempts",
+            Self::GoalsPerAccepted => "goals_per_accepted_goal",
+            Self::TimesPerGoal => "times_per_goal",
+            Self::ShareOfFirstAttempts => "share_of_first_attempts",
+            Self::ShareOfCalls => "share_of_calls",
+            Self::TokensPerCall => "tokens_per_call",
+            Self::UnitsPerCall => "units_per_call",
+            Self::NanoUsdPerToken => "nano_usd_per_token",
+            Self::NanoUsdPerCall => "nano_usd_per_call",
+        }
+    }
 }
 
 /// What one factor contributed.
@@ -138,9 +184,10 @@ pub struct Driver {
     pub model: Arc<str>,
     /// Its contribution, in nano-USD.
     pub amount_nano_usd: i128,
-    /// The factor in the earlier window: traffic; goals served for each accepted one; first attempts for each goal;
-    /// retries ÷ calls (0 to 1); the model's share of the calls (0 to 1); units for each call; nano-USD for each unit, at
-    /// the classes of tokens of both windows together. `None` where there is nothing to divide by.
+    /// What `before` and `after` are measured in.
+    pub unit: Unit,
+    /// The factor in the earlier window; a price is at the classes of tokens of both windows together. `None` where there
+    /// is nothing to divide by, and for a price where only some of the calls tell their tokens.
     pub before: Option<f64>,
     /// The same in the later window.
     pub after: Option<f64>,

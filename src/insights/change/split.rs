@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::cells::{Calls, Pair, Pairs, STEP_MIX};
 use super::lmdi::{FACTORS, apportion};
-use super::{CallKind, Contribution, Driver, Factor, Part, Split};
+use super::{CallKind, Contribution, Driver, Factor, Part, Split, Unit};
 use crate::domain::money::div_half_even;
 
 /// Factors of the spend, in the order of a pair's.
@@ -120,8 +120,9 @@ fn drivers(pairs: &Pairs, change: i128, factors: &[Factor; FACTORS], rows: &[Row
         let moved = mover.filter(|_| factor == Factor::ModelMix).map(|(pair, _)| Arc::clone(&pair.model));
         let model = moved.unwrap_or(model);
         let cells: Vec<&Pair> = cells.into_iter().map(|(pair, _)| pair).collect();
-        let measures = measures(pairs, factor, &cells, &model);
-        Driver { factor, kind, step, model, amount_nano_usd: amount, before: measures.0, after: measures.1 }
+        let (before, after) = measures(pairs, factor, &cells, &model);
+        let unit = unit(pairs, factor, &cells);
+        Driver { factor, kind, step, model, amount_nano_usd: amount, unit, before, after }
     };
     let mut drivers: Vec<Driver> = places.into_iter().map(driver).filter(|d| d.amount_nano_usd != 0).collect();
     drivers.sort_by_key(|driver| Reverse(towards(change, driver.amount_nano_usd)));
@@ -132,7 +133,7 @@ fn drivers(pairs: &Pairs, change: i128, factors: &[Factor; FACTORS], rows: &[Row
 fn measures(pairs: &Pairs, factor: Factor, cells: &[&Pair], model: &Arc<str>) -> (Option<f64>, Option<f64>) {
     let both =
         |field: fn(&Calls) -> f64| cells.iter().map(|pair| field(&pair.before) + field(&pair.after)).sum::<f64>();
-    let alike = cells.windows(2).all(|two| two[0].listed == two[1].listed);
+    let alike = cells.windows(2).all(|two| two[0].listed == two[1].listed && two[0].by_calls == two[1].by_calls);
     let usage_per_unit = ratio(both(|c| c.usage as f64), both(|c| c.units as f64)).filter(|_| alike);
     let side = |earlier: bool| {
         let window = if earlier { &pairs.before } else { &pairs.after };
@@ -154,6 +155,24 @@ fn measures(pairs: &Pairs, factor: Factor, cells: &[&Pair], model: &Arc<str>) ->
         }
     };
     (side(true), side(false))
+}
+
+/// What they are measured in.
+fn unit(pairs: &Pairs, factor: Factor, cells: &[&Pair]) -> Unit {
+    let of_first_attempts = pairs.before.of_first_attempts || pairs.after.of_first_attempts;
+    let by_calls = cells.iter().all(|pair| pair.by_calls);
+    match factor {
+        Factor::Traffic if of_first_attempts => Unit::FirstAttempts,
+        Factor::Traffic => Unit::Goals,
+        Factor::Failures => Unit::GoalsPerAccepted,
+        Factor::StepMix if of_first_attempts => Unit::ShareOfFirstAttempts,
+        Factor::StepMix => Unit::TimesPerGoal,
+        Factor::Retries | Factor::ModelMix => Unit::ShareOfCalls,
+        Factor::Usage if by_calls => Unit::UnitsPerCall,
+        Factor::Usage => Unit::TokensPerCall,
+        Factor::Price if by_calls => Unit::NanoUsdPerCall,
+        Factor::Price => Unit::NanoUsdPerToken,
+    }
 }
 
 fn ratio(part: f64, of: f64) -> Option<f64> {

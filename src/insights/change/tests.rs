@@ -32,7 +32,7 @@ fn priced(of: SpendCell, units: u64, cost_nano_usd: u64) -> SpendCell {
 }
 
 fn window(goals: u64, cells: &[SpendCell]) -> SpendWindow {
-    SpendWindow { accepted_goals: goals, traffic: goals, cells: cells.to_vec() }
+    SpendWindow { accepted_goals: goals, traffic: goals, of_first_attempts: false, cells: cells.to_vec() }
 }
 
 fn part(split: &Split, factor: Factor) -> i128 {
@@ -74,7 +74,7 @@ fn random_window(rng: &mut impl rand::Rng, large: bool) -> SpendWindow {
             _ => rng.random_range(1..5_000),
         }
     };
-    let mut window = SpendWindow { accepted_goals: number(rng), traffic: number(rng), cells: Vec::new() };
+    let mut window = SpendWindow { accepted_goals: number(rng), traffic: number(rng), ..SpendWindow::default() };
     for _ in 0..rng.random_range(0..12) {
         let step = ["classify", "draft", "search_api"][rng.random_range(0..3)];
         let kind = if step == "search_api" { Tool } else { Model };
@@ -170,7 +170,7 @@ fn month() -> SpendWindow {
     let big = priced(cell(Model, "draft", "big", 60, 12), 60_000, 6_000_000);
     let small = priced(cell(Model, "draft", "small", 40, 8), 40_000, 600_000);
     let tool = priced(cell(Tool, "search_api", "", 120, 20), 120, 2_400_000);
-    SpendWindow { accepted_goals: 80, traffic: 100, cells: vec![classify, big, small, tool] }
+    SpendWindow { accepted_goals: 80, traffic: 100, of_first_attempts: false, cells: vec![classify, big, small, tool] }
 }
 
 fn scaled(cell: &SpendCell, factor: u64) -> SpendCell {
@@ -238,6 +238,16 @@ fn drafts(input: u64, output: u64, times: u64) -> SpendCell {
     let listed = input * 5_000_000 + output * 15_000_000;
     let listed_pico_usd = listed.into();
     SpendCell { listed_pico_usd, ..priced(cell(Model, "draft", "big", 100, 0), input + output, listed / 1_000 * times) }
+}
+
+#[test]
+fn where_nothing_tells_tokens_a_price_is_that_of_a_call() {
+    let months = |usd: u64| window(100, &[priced(cell(Model, "draft", "big", 100, 0), 0, usd * 1_000_000_000)]);
+    let change = explain_change(&months(2), &months(3));
+    assert_eq!(
+        change.spend.answer,
+        "Spend rose $1.00 (+50.0 %) from $2.00 to $3.00: big's unit price drove $1.00 of it ($0.02 → $0.03 a call)."
+    );
 }
 
 #[test]

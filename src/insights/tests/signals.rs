@@ -128,8 +128,8 @@ fn budgets_are_shown_as_far_as_they_are_used() {
     let signal = report.signals.iter().find(|signal| signal.kind == SignalKind::BudgetNearlyUsed).unwrap();
     assert_eq!(
         signal.sentence,
-        "Budget team_day of team growth is used to 80.0 % ($0.80 spent and $0.00 held of $1.00). Recommended: raise its \
-         limit, or see what growth spends on, before its calls are refused."
+        "Budget team_day of team growth is used to 80.0 % ($0.80 spent and $0.00 held of $1.00). Recommended: see \
+         what growth spends on, or raise its limit."
     );
     world.now = world.now.plus_ms(24 * HOUR_MS);
     assert!(world.last_hours(1).budgets.accounts.is_empty(), "its day is over");
