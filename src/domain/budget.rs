@@ -310,6 +310,12 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// Whether money granted to its goal is added to its limit: it counts the money of one goal.
+    #[must_use]
+    pub fn is_raised_by_grants(&self) -> bool {
+        self.scope == Scope::Goal && self.measure == Measure::Usd
+    }
+
     /// Whether both are accounts of one budget for one instance, in whichever periods.
     #[must_use]
     pub fn is_of_the_same(&self, other: &Self) -> bool {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::budget::Account;
+use super::budget::{Account, Opened};
 use super::call::{Call, CallNo, Order};
 use super::money::NanoUsd;
 use super::names::{Labels, LabelsId, NameId, NameKind, Names};
@@ -262,6 +262,19 @@ impl Goal {
             self.notes.remove(1);
         }
         self.notes.push(note);
+    }
+
+    /// What was granted beyond the limit of an account of this goal: money, once, in the period in which it was given (all
+    /// of it where the account has none).
+    #[must_use]
+    pub fn granted_on(&self, opened: &Opened) -> NanoUsd {
+        if !opened.is_raised_by_grants() {
+            return NanoUsd::ZERO;
+        }
+        let Some(end) = opened.resets_at else { return self.granted };
+        let within = self.notes.iter().filter(|note| note.at >= opened.start && note.at < end);
+        let granted = within.map(|note| if let NoteKind::Granted(extra) = note.what { extra.0 } else { 0 });
+        NanoUsd(granted.fold(0, u64::saturating_add))
     }
 
     /// What the step left behind, while the call that left it stands as a success.

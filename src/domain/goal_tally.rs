@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::budget::{Account, Measure, Scope};
+use super::budget::Account;
 use super::goal::{Goal, GoalState, NoteKind, ThreadVerdict};
 use super::grading::{self, Ends};
 use super::names::{LabelsId, NameId};
@@ -228,8 +228,7 @@ fn wall_ms(goal: &Goal, closed_at: UnixMillis) -> i64 {
 /// How far an account of the goal was used, in hundredths of a per cent of its limit with what was granted.
 fn use_of(account: &Account, goal: &Goal) -> u64 {
     let opened = &account.opened;
-    let granted = if opened.scope == Scope::Goal && opened.measure == Measure::Usd { goal.granted.0 } else { 0 };
-    let limit = u128::from(opened.limit) + u128::from(granted);
+    let limit = u128::from(opened.limit) + u128::from(goal.granted_on(opened).0);
     let used = u128::from(account.booked.used().max(0).unsigned_abs());
     u64::try_from(used * u128::from(FULL_USE) / limit.max(1)).unwrap_or(u64::MAX)
 }

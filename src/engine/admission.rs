@@ -244,11 +244,9 @@ impl Engine {
         }
     }
 
-    /// What was granted beyond the limit of an account: money of a goal, for the goal as a whole.
+    /// What was granted beyond the limit of an account.
     fn granted(&self, opened: &Opened) -> u64 {
-        let is_money_of_goal = opened.scope == Scope::Goal && opened.measure == Measure::Usd;
-        let goal = self.state.goals.get(opened.goal.as_str()).filter(|_| is_money_of_goal);
-        goal.map_or(0, |g| g.granted.0)
+        self.state.goals.get(opened.goal.as_str()).map_or(0, |g| g.granted_on(opened).0)
     }
 
     /// The limit of an account as calls are held against it now: that of its budget in the settings, else (a goal's own,

@@ -5,6 +5,7 @@ mod budgets;
 mod escapes;
 mod gates;
 mod goals;
+mod grants;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -147,6 +148,18 @@ fn spend(engine: &mut Engine, goal: &str, cost: &str) {
 
 fn said(answer: &PolicyAnswer) -> &Exhausted {
     answer.decided.exhausted.as_deref().expect("a budget is used up")
+}
+
+fn grant(engine: &mut Engine, goal: &str, extra: &str, now: UnixMillis) {
+    let grant = GrantBudget {
+        goal_id: goal.to_owned(),
+        extra: usd(extra),
+        approver: "ada".to_owned(),
+        reason: "an important customer".to_owned(),
+        key: None,
+    };
+    let act = engine.grant_budget(&NoStore, &grant, now).unwrap();
+    fold(engine, &act.events);
 }
 
 fn close(engine: &mut Engine, goal: &str, state: GoalState, now: UnixMillis) {

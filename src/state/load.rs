@@ -19,7 +19,7 @@ use crate::domain::time::UnixMillis;
 use crate::journal::{fields, pb};
 
 /// Format of the records this program writes, and the newest it reads.
-pub(super) const FORMAT: u32 = 8;
+pub(super) const FORMAT: u32 = 9;
 
 /// The record that says where the state stands; its sums are filled in by the commit.
 pub(super) fn meta_of(state: &State) -> pb::Meta {

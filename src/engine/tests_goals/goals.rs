@@ -11,15 +11,7 @@ fn an_approval_adds_money_to_one_goal() {
         (asked.decided.verdict, said(&asked).action),
         (PolicyVerdict::RequireApproval, OnExceed::RequireApproval)
     );
-    let grant = GrantBudget {
-        goal_id: "g".to_owned(),
-        extra: usd("0.02"),
-        approver: "ada".to_owned(),
-        reason: "an important customer".to_owned(),
-        key: None,
-    };
-    let act = engine.grant_budget(&NoStore, &grant, NOW).unwrap();
-    fold(&mut engine, &act.events);
+    grant(&mut engine, "g", "0.02", NOW);
     let verdicts: Vec<bool> =
         (0..3).map(|_| decide(&mut engine, &ask("g", 2_000), NOW).decided.verdict.proceeds()).collect();
     assert_eq!(verdicts, [true, true, false], "two cents more, and no third");
