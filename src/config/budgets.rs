@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use crate::domain::budget::{Budget, Budgets, GOAL_LIMIT, Measure, OnExceed, Period, Scope};
+use crate::domain::budget::{Budget, Budgets, GOAL_GRANTS, GOAL_LIMIT, Measure, OnExceed, Period, Scope};
 use crate::domain::money::{NANO_PER_USD, NanoUsd};
 use crate::domain::token::TokenKey;
 
@@ -91,9 +91,10 @@ pub(super) fn read_budgets(root: &Section<'_>, origins: &mut Origins) -> Budgets
 /// An id: it stands in answers, on the record and in addresses, so it is plain.
 fn budget_id<'r>(value: &Value<'r>) -> Option<&'r str> {
     let id = value.id()?;
-    if id == GOAL_LIMIT {
+    let taken = [(GOAL_LIMIT, "the limit that StartGoal sets"), (GOAL_GRANTS, "the money that GrantBudget adds")];
+    if let Some((_, what)) = taken.iter().find(|(name, _)| *name == id) {
         let help = "give it another id".to_owned();
-        value.error(format!("{} is the name of the limit that StartGoal sets", quoted(id)), Some(help));
+        value.error(format!("{} is the name of {what}", quoted(id)), Some(help));
         return None;
     }
     if id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/".contains(c)) {

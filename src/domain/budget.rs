@@ -9,11 +9,15 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, Unit, Zoned, ZonedRound};
 
 use super::call::{Call, Stage};
+use super::money::NanoUsd;
 use super::names::Labels;
 use super::time::UnixMillis;
 
 /// Name of the budget that StartGoal's own limit is; no other may have it.
 pub const GOAL_LIMIT: &str = "goal_limit";
+
+/// Name of the account on which a goal's calls draw what was granted to it; no budget may have it.
+pub const GOAL_GRANTS: &str = "goal_grants";
 
 super::outcome::words! {
     /// Whose spending a budget limits.
@@ -198,6 +202,24 @@ impl Budget {
         };
         let lacks_goal = self.is_of_goal() && site.goal.is_empty();
         (!instance.is_empty() && !lacks_goal).then_some(instance)
+    }
+
+    /// A budget of the money of single goals, for the life of each, that stands in no settings and raises no alerts.
+    #[must_use]
+    pub fn of_goals_money(id: &str, limit: NanoUsd, on_exceed: OnExceed) -> Self {
+        Self {
+            id: id.into(),
+            scope: Scope::Goal,
+            matches: BTreeMap::new(),
+            is_default: false,
+            measure: Measure::Usd,
+            limit: limit.0,
+            period: Period::PerGoal,
+            zone: TimeZone::UTC,
+            alert_thresholds: Vec::new(),
+            on_exceed,
+            message: String::new(),
+        }
     }
 
     /// Whether its accounts belong to a goal each.

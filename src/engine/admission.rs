@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::domain::budget::{
-    Account, Booked, Budget, Charge, GOAL_LIMIT, Measure, OnExceed, Opened, Period, Scope, Site,
+    Account, Booked, Budget, Charge, GOAL_GRANTS, GOAL_LIMIT, Measure, OnExceed, Opened, Period, Scope, Site,
 };
 use crate::domain::event::{Body, Event, Exhausted};
 use crate::domain::money::NanoUsd;
@@ -31,6 +31,15 @@ impl Need {
     /// The same for a call that follows a failed one.
     pub(super) fn of_a_retry(self) -> Self {
         Self { is_retry: true, ..self }
+    }
+
+    /// What covers a call of either.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            cost: self.cost.max(other.cost),
+            tokens: self.tokens.max(other.tokens),
+            is_retry: self.is_retry || other.is_retry,
+        }
     }
 
     /// How much of a measure; `None`: nobody knows.
@@ -74,17 +83,21 @@ impl Line {
         self.limit.saturating_sub(u64::try_from(self.booked.used()).unwrap_or(u64::MAX))
     }
 
+    /// Whether a call that does not fit waits for somebody's approval. (Grants raise a goal's own money: it fits then.)
+    pub(super) fn asks_approval(&self) -> bool {
+        self.on_exceed == OnExceed::RequireApproval && !self.opened.is_raised_by_grants()
+    }
+
     /// Whether `need` fits. What nobody can tell fits while anything is left.
-    fn fits(&self, need: &Need) -> bool {
+    pub(super) fn fits(&self, need: &Need) -> bool {
         match need.of(self.opened.measure) {
             Some(amount) => amount <= self.remaining() || amount == 0,
             None => self.remaining() > 0,
         }
     }
 
-    /// What is used up, as it is answered and written.
-    pub(super) fn exhausted(&self) -> Exhausted {
-        let message = if self.message.is_empty() { self.sentence() } else { self.message.clone() };
+    fn exhausted(&self, of_goal: bool) -> Exhausted {
+        let message = if self.message.is_empty() { self.sentence(of_goal) } else { self.message.clone() };
         Exhausted {
             budget: self.opened.budget.clone(),
             account: self.opened.key,
@@ -98,7 +111,7 @@ impl Line {
         }
     }
 
-    fn sentence(&self) -> String {
+    fn sentence(&self, of_goal: bool) -> String {
         let amount = |n: u64| match self.opened.measure {
             Measure::Usd => NanoUsd(n).to_string(),
             measure => format!("{n} {}", measure.as_str()),
@@ -113,6 +126,7 @@ impl Line {
             OnExceed::Block => "the call was not made",
             OnExceed::Downgrade => "something cheaper is used where there is something",
             OnExceed::RequireApproval if self.opened.scope == Scope::Goal => "somebody has to grant more",
+            OnExceed::RequireApproval if of_goal => "somebody has to grant the goal money, or to raise the limit",
             OnExceed::RequireApproval => "somebody has to raise its limit",
             OnExceed::ReturnPartial => "the answer is given with what there is",
             OnExceed::HandOff => "a person takes over",
@@ -130,15 +144,31 @@ impl Line {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Admission {
     pub(super) lines: Vec<Line>,
+    /// What is left of the money granted to the goal and to those above it, nearest first.
+    pub(super) purses: Vec<Line>,
+    /// The call is of a goal.
+    of_goal: bool,
 }
 
 impl Admission {
-    /// The strictest budget that `need` does not fit.
+    /// The strictest budget that `need` does not fit; what a purse pays for fits a budget that waits for approval.
     pub(super) fn over(&self, need: &Need) -> Option<usize> {
-        let over = (0..self.lines.len()).filter(|line| !self.lines[*line].fits(need));
+        let is_paid = self.drawn(need).is_some();
+        let fits = |line: &Line| line.fits(need) || (is_paid && line.asks_approval());
+        let over = (0..self.lines.len()).filter(|line| !fits(&self.lines[*line]));
         let strictness = |line: usize| self.lines[line].on_exceed.strictness();
         // The first of the strictest.
         over.reduce(|a, b| if strictness(b) > strictness(a) { b } else { a })
+    }
+
+    /// Whether no budget keeps a call of `need` from being made.
+    pub(super) fn covers(&self, need: &Need) -> bool {
+        self.over(need).is_none_or(|line| !self.lines[line].on_exceed.holds())
+    }
+
+    /// What is used up, as it is answered and written.
+    pub(super) fn exhausted(&self, line: usize) -> Exhausted {
+        self.lines[line].exhausted(self.of_goal)
     }
 
     /// Whether a budget of money keeps calls from being made: then a call of unknown price cannot be let through.
@@ -146,10 +176,13 @@ impl Admission {
         self.lines.iter().any(|line| line.opened.measure == Measure::Usd && line.on_exceed.holds())
     }
 
-    /// The least that is left of a measure in the budgets that would refuse; `None`: there is none of them.
-    pub(super) fn least_left(&self, measure: Measure) -> Option<u64> {
-        let holding = self.lines.iter().filter(|line| line.opened.measure == measure && line.on_exceed.holds());
-        holding.map(Line::remaining).min()
+    /// The least that is left of a measure in the budgets that would refuse a call of `need`, or in the purse that pays for it
+    /// instead; `None`: there is none of them.
+    pub(super) fn least_left(&self, measure: Measure, need: &Need) -> Option<u64> {
+        let purse = self.drawn(need).map(|(purse, _)| purse);
+        let refuses = |line: &&Line| line.on_exceed.holds() && !(purse.is_some() && line.asks_approval());
+        let all = self.lines.iter().filter(refuses).chain(purse);
+        all.filter(|line| line.opened.measure == measure).map(Line::remaining).min()
     }
 
     /// What a call of `need` is booked on.
@@ -158,12 +191,14 @@ impl Admission {
             let held = need.of(line.opened.measure).unwrap_or(0);
             Charge { account: line.opened.key, held }
         };
-        self.lines.iter().map(charge).collect()
+        self.lines.iter().chain(self.drawn(need).map(|(purse, _)| purse)).map(charge).collect()
     }
 
-    /// The facts that open accounts which are not on the record yet.
-    pub(super) fn openings(&self) -> impl Iterator<Item = Body> {
-        self.lines.iter().filter(|line| line.is_new).map(|line| Body::AccountOpened(Box::new(line.opened.clone())))
+    /// The facts that open the accounts of `charges` which are not on the record yet.
+    pub(super) fn openings(&self, charges: &[Charge]) -> impl Iterator<Item = Body> {
+        let is_new = |line: &&Line| line.is_new && charges.iter().any(|c| c.account == line.opened.key);
+        let new = self.lines.iter().chain(&self.purses).filter(is_new);
+        new.map(|line| Body::AccountOpened(Box::new(line.opened.clone())))
     }
 }
 
@@ -194,7 +229,9 @@ impl Engine {
             let of_goal = self.budgets.applying(&above).into_iter().filter(|(b, _)| b.is_of_goal());
             lines.extend(of_goal.map(|(b, i)| self.line(b, i, id, &chain, now)));
         }
-        Admission { lines }
+        let asks = lines.iter().any(Line::asks_approval);
+        let purses = if asks { self.purses(&chain, now) } else { Vec::new() };
+        Admission { lines, purses, of_goal: !site.goal.is_empty() }
     }
 
     /// A goal and those above it, nearest first; a goal never heard of will stand below `parent`.
@@ -215,7 +252,14 @@ impl Engine {
         chain
     }
 
-    fn line(&self, budget: &Budget, instance: &str, goal: &str, chain: &[Arc<str>], now: UnixMillis) -> Line {
+    pub(super) fn line(
+        &self,
+        budget: &Budget,
+        instance: &str,
+        goal: &str,
+        chain: &[Arc<str>],
+        now: UnixMillis,
+    ) -> Line {
         let (start, resets_at) = budget.window(now);
         let key = budget.account(goal, instance, (start, resets_at));
         let of_goal = budget.is_of_goal();
@@ -321,26 +365,20 @@ impl Engine {
             limit: self.limit_of(&account.opened),
             period: budget.map_or(Period::PerGoal, |b| b.period),
             booked: account.booked,
-            on_exceed: budget.map_or(OnExceed::Block, |b| b.on_exceed),
+            on_exceed: budget.map_or_else(|| without_budget(&account.opened), |b| b.on_exceed),
             message: budget.map(|b| b.message.clone()).unwrap_or_default(),
             alert_thresholds: budget.map(|b| b.alert_thresholds.clone()).unwrap_or_default(),
         }
     }
 }
 
+/// What happens to calls that do not fit an account of which the settings have no budget.
+fn without_budget(opened: &Opened) -> OnExceed {
+    if opened.budget == GOAL_GRANTS { OnExceed::RequireApproval } else { OnExceed::Block }
+}
+
 /// StartGoal's own limit as a budget.
 fn own_limit(limit: NanoUsd) -> Budget {
-    Budget {
-        id: GOAL_LIMIT.into(),
-        scope: Scope::Goal,
-        matches: Default::default(),
-        is_default: false,
-        measure: Measure::Usd,
-        limit: limit.0,
-        period: Period::PerGoal,
-        zone: jiff::tz::TimeZone::UTC,
-        alert_thresholds: GOAL_LIMIT_THRESHOLDS.to_vec(),
-        on_exceed: OnExceed::Block,
-        message: String::new(),
-    }
+    let alert_thresholds = GOAL_LIMIT_THRESHOLDS.to_vec();
+    Budget { alert_thresholds, ..Budget::of_goals_money(GOAL_LIMIT, limit, OnExceed::Block) }
 }

@@ -154,9 +154,7 @@ impl Engine {
         };
         drop(seats);
         self.keep_table(&request.task_type, table);
-        if !answer.decided.charges.is_empty() {
-            naming.events.extend(admission.openings());
-        }
+        naming.events.extend(admission.openings(&answer.decided.charges));
         Ok(self.finish(answer, naming, request.dry_run, now))
     }
 
@@ -349,8 +347,8 @@ impl Engine {
     }
 }
 
-/// Adds the fallbacks, which the hold has to cover too; returns their seats. They are ranked as the choice is, or, where a
-/// budget had the choice replaced by the cheapest that fits, by their cost.
+/// Adds the fallbacks, which the hold has to cover too, whichever of them is made; returns their seats. They are ranked as the
+/// choice is, or, where a budget had the choice replaced by the cheapest that fits, by their cost.
 fn add_fallbacks(
     decided: &mut Decided,
     seats: &[Seat<'_>],
@@ -358,12 +356,20 @@ fn add_fallbacks(
     rule: Rule,
     choice: &Choice,
 ) -> Vec<usize> {
-    let fits = |c: &Contender| Some(c.index) != choice.seat && seats[c.index].fits_as_fallback(admission);
-    let mut rest: Vec<Contender> = contenders(seats).into_iter().filter(fits).collect();
+    let mut rest: Vec<Contender> = contenders(seats).into_iter().filter(|c| Some(c.index) != choice.seat).collect();
     match choice.downgraded_by {
         Some(_) => rest.sort_by_key(by_cost),
         None => rank(&mut rest, rule),
     }
+    let mut need = choice.seat.map_or_else(Need::default, |seat| seats[seat].need);
+    rest.retain(|c| {
+        let wider = need.or(seats[c.index].need.of_a_retry());
+        let fits = admission.covers(&wider);
+        if fits {
+            need = wider;
+        }
+        fits
+    });
     rest.truncate(FALLBACKS_MAX);
     for contender in &rest {
         let seat = &seats[contender.index];
@@ -390,7 +396,7 @@ fn by_cost(of: &Contender) -> (bool, Option<u64>, usize) {
 
 /// Holds what the call may use against every account it concerns, or says which of them is used up.
 fn book(decided: &mut Decided, admission: &Admission, seats: &[Seat<'_>], choice: &Choice, fallbacks: &[usize]) {
-    let say = |line: usize| Some(Box::new(admission.lines[line].exhausted()));
+    let say = |line: usize| Some(Box::new(admission.exhausted(line)));
     let Some(seat) = choice.seat else {
         let over = seats.iter().filter(|s| s.exclusion.is_none_or(|why| why == Exclusion::OverBudget));
         let nearest = over.filter(|s| s.over.is_some()).min_by_key(|s| s.hold);
@@ -405,12 +411,8 @@ fn book(decided: &mut Decided, admission: &Admission, seats: &[Seat<'_>], choice
     if admission.lines.is_empty() {
         return;
     }
-    let mut need: Need = seats[seat].need;
-    for fallback in fallbacks.iter().map(|f| seats[*f].need.of_a_retry()) {
-        need.cost = need.cost.max(fallback.cost);
-        need.tokens = need.tokens.max(fallback.tokens);
-        need.is_retry |= fallback.is_retry;
-    }
+    let need = fallbacks.iter().map(|f| seats[*f].need.of_a_retry()).fold(seats[seat].need, Need::or);
+    decided.reason = admission.grace(&need).unwrap_or_default();
     decided.hold = need.cost;
     decided.charges = admission.charges(&need);
     let over = choice.downgraded_by.or(seats[seat].over);

@@ -90,7 +90,7 @@ impl Engine {
         self.judge(request, &workflow, &admission, &need, &mut gated);
         if gated.verdict.proceeds() {
             gated.charges = admission.charges(&need);
-            naming.events.extend(admission.openings());
+            naming.events.extend(admission.openings(&gated.charges));
         }
         self.next_call = self.next_call.next();
         let bodies = naming.events.into_iter().chain([Body::Gated(Box::new(gated.clone()))]);
@@ -146,9 +146,10 @@ impl Engine {
             gated.reason = format!("{step} may run once {lacking} has succeeded in this goal with evidence");
             return;
         }
-        let over = admission.over(need).map(|line| &admission.lines[line]);
-        if let Some(line) = over {
-            gated.exhausted = Some(line.exhausted());
+        gated.reason = admission.grace(need).unwrap_or_default();
+        if let Some(over) = admission.over(need) {
+            let line = &admission.lines[over];
+            gated.exhausted = Some(admission.exhausted(over));
             gated.reason = format!("budget {} does not cover {step}", line.opened.budget);
             gated.verdict = match line.on_exceed {
                 OnExceed::Warn => PolicyVerdict::AllowWithWarning,

@@ -13,6 +13,7 @@ mod gate;
 mod goals;
 pub mod hydrate;
 mod naming;
+mod purse;
 mod record;
 mod seat;
 mod table;

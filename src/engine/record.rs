@@ -379,8 +379,10 @@ impl Engine {
             booked.iter().all(|c| c.account != of.key) && !asked.iter().any(|before| before.is_of_the_same(of))
         };
         admission.lines.retain(|line| is_new(&line.opened));
-        naming.events.extend(admission.openings());
-        admission.lines.iter().map(|line| Charge { account: line.opened.key, held: 0 }).collect()
+        let charges: Vec<Charge> =
+            admission.lines.iter().map(|line| Charge { account: line.opened.key, held: 0 }).collect();
+        naming.events.extend(admission.openings(&charges));
+        charges
     }
 
     fn recorded(&mut self, recorded: OutcomeRecorded, naming: Naming, now: UnixMillis) -> Recorded {

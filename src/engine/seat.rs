@@ -166,11 +166,11 @@ impl<'a> Limits<'a> {
         let model = &seat.row.candidate.model;
         let price = model.price_at(estimate.service_tier, now);
         let said = estimate.max_output_tokens.is_some() || estimate.output_tokens.is_some();
-        let left = admission.least_left(Measure::Usd).map(NanoUsd);
+        let left = admission.least_left(Measure::Usd, &seat.need).map(NanoUsd);
         let held = left.and(seat.hold).filter(|_| said);
         let money = [self.ceiling, left, held].into_iter().flatten().min();
-        let tokens =
-            admission.least_left(Measure::Tokens).zip(seat.input).map(|(left, input)| left.saturating_sub(input));
+        let tokens = admission.least_left(Measure::Tokens, &seat.need);
+        let tokens = tokens.zip(seat.input).map(|(left, input)| left.saturating_sub(input));
         let affordable = money
             .zip(price)
             .zip(seat.input)
@@ -229,7 +229,7 @@ impl<'a> Seat<'a> {
         let Cost { expected, source, hold, input, tokens, .. } = cost;
         let need = Need { cost: hold, tokens, is_retry: retry.is };
         let over = admission.over(&need);
-        if exclusion.is_none() && hold.is_none() && admission.needs_price() {
+        if exclusion.is_none() && hold.is_none() && (admission.needs_price() || admission.drawn(&need).is_some()) {
             exclusion = Some(Exclusion::PriceUnknown);
         }
         if exclusion.is_none() && over.is_some_and(|line| admission.lines[line].on_exceed.excludes()) {
@@ -249,12 +249,6 @@ impl<'a> Seat<'a> {
     /// Whether no budget keeps it from being served.
     pub(super) fn fits(&self, admission: &Admission) -> bool {
         self.over.is_none_or(|line| !admission.lines[line].on_exceed.holds())
-    }
-
-    /// Whether no budget keeps it from being served after another model failed, which is a retry.
-    pub(super) fn fits_as_fallback(&self, admission: &Admission) -> bool {
-        let over = admission.over(&self.need.of_a_retry());
-        over.is_none_or(|line| !admission.lines[line].on_exceed.holds())
     }
 
     /// As the choice sees it.

@@ -150,7 +150,7 @@ fn said(answer: &PolicyAnswer) -> &Exhausted {
     answer.decided.exhausted.as_deref().expect("a budget is used up")
 }
 
-fn grant(engine: &mut Engine, goal: &str, extra: &str, now: UnixMillis) {
+pub(super) fn grant(engine: &mut Engine, goal: &str, extra: &str, now: UnixMillis) {
     let grant = GrantBudget {
         goal_id: goal.to_owned(),
         extra: usd(extra),

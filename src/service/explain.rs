@@ -73,8 +73,13 @@ pub(super) fn assemble(
     }
 }
 
-/// One sentence: why this model, or why none.
+/// Why this model, or why none, in one sentence; a second one says what let it through where a budget is used up.
 fn sentence(decided: &Decided, served: Option<&TaskCandidate>, excluded: &[(&str, Exclusion)]) -> String {
+    let why = chosen(decided, served, excluded);
+    if served.is_some() && !decided.reason.is_empty() { format!("{why} {}", decided.reason) } else { why }
+}
+
+fn chosen(decided: &Decided, served: Option<&TaskCandidate>, excluded: &[(&str, Exclusion)]) -> String {
     let budget = decided.exhausted.as_ref();
     let Some(served) = served else {
         if let Some(budget) = budget {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::goal_reply::{AllowedBy, CallReceipt, GoalReply, ReceiptReply, StepReceipt};
 use super::goals::{chain_of, numbers};
 use super::{Service, ServiceError};
-use crate::domain::budget::{AccountKey, Measure, Opened, Scope};
+use crate::domain::budget::{AccountKey, GOAL_GRANTS, Opened};
 use crate::domain::call::{Call, Stage};
 use crate::domain::goal::{GoalSums, Note, NoteKind};
 use crate::domain::names::{NameId, NameKind};
@@ -75,15 +75,17 @@ impl Service {
                 told => below.push(told?),
             }
         }
+        let notes = |id: &Arc<str>| Some((id.to_string(), engine.state.goals.get(id)?.notes.clone()));
+        let notes = chain.iter().filter_map(notes).collect();
         let kept_from = Some(engine.state.detail_from).filter(|from| !without_calls && reply.opened_at < *from);
-        Ok(Gathered { reply, calls, accounts, below, kept_from })
+        Ok(Gathered { reply, calls, accounts, notes, below, kept_from })
     }
 
     fn write_out(&self, engine: &Engine, gathered: Gathered) -> ReceiptReply {
-        let Gathered { reply, calls, accounts, below, kept_from } = gathered;
+        let Gathered { reply, calls, accounts, notes, below, kept_from } = gathered;
         let mut steps: Vec<StepReceipt> = Vec::new();
         let mut places: HashMap<u64, usize> = HashMap::new();
-        let mut approvals = Approvals::new(&reply.notes);
+        let mut approvals = Approvals { notes: &notes, used: HashMap::new() };
         for call in &calls {
             let place = *places.entry(call.step_key).or_insert_with(|| {
                 steps.push(StepReceipt { step: step_name(engine, call), ..StepReceipt::default() });
@@ -147,6 +149,8 @@ struct Gathered {
     reply: GoalReply,
     calls: Vec<Call>,
     accounts: HashMap<AccountKey, Opened>,
+    /// What happened to the goal and to those above it.
+    notes: HashMap<String, Vec<Note>>,
     below: Vec<Gathered>,
     /// When the detail that is kept begins, where the goal is older.
     kept_from: Option<UnixMillis>,
@@ -162,27 +166,25 @@ fn dropped(own: &GoalSums, steps: &[StepReceipt], from: UnixMillis) -> Option<St
     (sums != GoalSums::default()).then(|| StepReceipt { step, sums, ..StepReceipt::default() })
 }
 
-/// Which calls needed money that was granted: those that go beyond the limit without it, in decision order.
+/// Which calls needed money that was granted: those that drew on it where another budget was used up, and those that go beyond
+/// their goal's limit without it, in decision order.
 struct Approvals<'a> {
-    notes: &'a [Note],
+    notes: &'a HashMap<String, Vec<Note>>,
     used: HashMap<AccountKey, i64>,
 }
 
-impl<'a> Approvals<'a> {
-    fn new(notes: &'a [Note]) -> Self {
-        Self { notes, used: HashMap::new() }
-    }
-
-    /// The grant that `call` needed on an account, where it did.
+impl Approvals<'_> {
+    /// The grant that `call` needed on an account, where it did: the newest before it that counts there.
     fn needed(&mut self, call: &Call, opened: &Opened, booked: i64) -> Option<AllowedBy> {
         let used = self.used.entry(opened.key).or_default();
         *used += booked;
-        let beyond = i128::from(*used) > i128::from(opened.limit);
-        if !beyond || opened.scope != Scope::Goal || opened.measure != Measure::Usd {
+        let beyond = i128::from(*used) > i128::from(opened.limit) || opened.budget == GOAL_GRANTS;
+        if !beyond || !opened.is_raised_by_grants() {
             return None;
         }
-        let granted = |note: &&Note| matches!(note.what, NoteKind::Granted(_)) && note.at <= call.at;
-        let note = self.notes.iter().rev().find(granted)?;
+        let within = opened.start..=call.at;
+        let granted = |note: &&Note| matches!(note.what, NoteKind::Granted(_)) && within.contains(&note.at);
+        let note = self.notes.get(&opened.goal)?.iter().rev().find(granted)?;
         let NoteKind::Granted(amount) = note.what else { return None };
         Some(AllowedBy::Approval { approver: note.by.clone(), reason: note.text.clone(), amount })
     }
@@ -194,15 +196,18 @@ fn allowed_by(call: &Call, accounts: &HashMap<AccountKey, Opened>, approvals: &m
         let Some(opened) = accounts.get(&charge.account) else { continue };
         let booked = charge.booked(call, opened.measure).used();
         let approval = approvals.needed(call, opened, booked);
-        if !call.is_unadmitted() {
+        if call.is_unadmitted() {
+            continue;
+        }
+        if opened.budget != GOAL_GRANTS {
             allowed.push(AllowedBy::Budget {
                 budget_id: opened.budget.clone(),
                 instance: opened.instance.clone(),
                 measure: opened.measure,
                 held: charge.held,
             });
-            allowed.extend(approval);
         }
+        allowed.extend(approval);
     }
     allowed
 }

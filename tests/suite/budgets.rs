@@ -186,6 +186,50 @@ async fn a_goal_over_its_budget_is_told_what_to_do_and_an_approval_lets_it_go_on
 }
 
 #[tokio::test]
+async fn an_approval_for_one_goal_lets_its_calls_through_the_budget_of_its_team_and_stands_on_the_receipt() {
+    let home = Home::new(&catalogues::usual());
+    let settings = "[[budget]]\nid = \"team\"\nscope = \"team\"\nlimit = \"0.02\"\non_exceed = \"require_approval\"\n";
+    let daemon = home.start_with(settings);
+    let mut router = daemon.router().await;
+    let of_team = |goal: &str| pb::GetPolicyRequest {
+        labels: [("team".to_owned(), "support".to_owned())].into(),
+        usage_estimate: cents(1),
+        ..in_goal("single", goal, "work")
+    };
+    for _ in 0..2 {
+        let (_, id) = decide(&mut router, of_team("g")).await;
+        record(&mut router, costing(&id, true, 0.01)).await;
+    }
+    let answer = router.get_policy(of_team("g")).await.unwrap().into_inner();
+    assert_eq!((answer.verdict(), answer.proceed), (Verdict::RequireApproval, false));
+    let grant = pb::GrantBudgetRequest {
+        goal_id: "g".into(),
+        extra_usd: 0.01,
+        approver: "ada".into(),
+        reason: "an important customer".into(),
+        ..Default::default()
+    };
+    daemon.goals().await.grant_budget(grant).await.unwrap();
+    assert!(!proceeds(&mut router, of_team("h")).await, "it is the money of one goal");
+    let (answer, id) = decide(&mut router, of_team("g")).await;
+    assert!(answer.reason.ends_with("Budget team is used up; money granted to the goal pays."), "{}", answer.reason);
+    let purse = answer.budgets.iter().find(|b| b.id == "goal_grants").expect("what it draws on");
+    assert_eq!((purse.limit, purse.held, purse.granted), (0.01, 0.01, 0.01));
+    record(&mut router, costing(&id, true, 0.01)).await;
+    assert!(!proceeds(&mut router, of_team("g")).await, "a cent was granted");
+    let request = pb::GetReceiptRequest { goal_id: "g".into(), ..Default::default() };
+    let receipt = daemon.goals().await.get_receipt(request).await.unwrap().into_inner().receipt.unwrap();
+    let approvers: Vec<Vec<_>> = receipt.steps[0]
+        .calls
+        .iter()
+        .map(|call| call.allowed_by.iter().filter_map(|a| a.approver.clone()).collect())
+        .collect();
+    assert_eq!(approvers, [vec![], vec![], vec!["ada".to_owned()]]);
+    daemon.stop().await;
+    assert!(home.run("verify").status.success(), "every account holds what its calls add up to");
+}
+
+#[tokio::test]
 async fn a_fallback_is_asked_for_again_and_held_by_what_is_left_then() {
     // Every call is drawn anew, or the first draw would be kept for the whole goal.
     let home = Home::new(&catalogues::usual().replace("id = \"general\"\n", "id = \"general\"\nsticky = \"none\"\n"));

@@ -132,7 +132,7 @@ fn used(engine: &Engine) -> BTreeMap<u64, i64> {
 }
 
 /// Every account holds just what the calls booked on it add up to.
-fn sums_are_those_of_the_calls(engine: &Engine) {
+pub(super) fn sums_are_those_of_the_calls(engine: &Engine) {
     for account in accounts(engine) {
         let mut sum = crate::domain::budget::Booked::default();
         for call in engine.state.calls.values() {

@@ -1,0 +1,36 @@
+//! Money granted to a goal as a purse: what a budget of a team or the like refuses until somebody approves is let through on
+//! it, for the calls of that goal and as long as it lasts. A purse is an account like any other, so it is held, settled, presumed
+//! spent and given back as they are, and never held beyond what was granted. It refuses to lift what blocks.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::admission::{Admission, Line, Need};
+use crate::domain::budget::{Budget, GOAL_GRANTS, OnExceed};
+use crate::domain::money::NanoUsd;
+use crate::domain::time::UnixMillis;
+
+impl Engine {
+    /// The purses of a goal and of those above it, nearest first; one to which nothing was granted has none.
+    pub(super) fn purses(&self, chain: &[Arc<str>], now: UnixMillis) -> Vec<Line> {
+        let purse = Budget::of_goals_money(GOAL_GRANTS, NanoUsd::ZERO, OnExceed::RequireApproval);
+        let granted = |id: &&Arc<str>| self.state.goals.get(*id).is_some_and(|goal| goal.granted > NanoUsd::ZERO);
+        chain.iter().filter(granted).map(|id| self.line(&purse, id, id, chain, now)).collect()
+    }
+}
+
+impl Admission {
+    /// The purse that a call of `need` draws on, the nearest that holds it, and the budget that does not: one that waits for
+    /// approval. `None`: no budget does, or nobody granted enough.
+    pub(super) fn drawn(&self, need: &Need) -> Option<(&Line, &Line)> {
+        let purse = self.purses.iter().find(|purse| purse.remaining() > 0 && purse.fits(need))?;
+        let over = self.lines.iter().find(|line| line.asks_approval() && !line.fits(need))?;
+        Some((purse, over))
+    }
+
+    /// Why a call of `need` is let through although a budget is used up; `None`: none is, or it only warns.
+    pub(super) fn grace(&self, need: &Need) -> Option<String> {
+        let (_, over) = self.drawn(need)?;
+        Some(format!("Budget {} is used up; money granted to the goal pays.", over.opened.budget))
+    }
+}
