@@ -302,7 +302,7 @@ impl Engine {
         limit.saturating_add(self.granted(opened))
     }
 
-    /// The alerts that are due on accounts just booked on.
+    /// The alerts that are due on accounts just booked on. One whose period has ended raises none: nothing can be done about it.
     #[must_use]
     pub fn alerts_due(&self, charges: &[Charge], goal: &str, now: UnixMillis) -> Vec<Event> {
         let chain = self.chain(goal, "");
@@ -311,6 +311,9 @@ impl Engine {
         for charge in charges {
             let Some(account) = self.state.account(charge.account, &chain) else { continue };
             let opened = &account.opened;
+            if opened.resets_at.is_some_and(|end| end <= now) {
+                continue;
+            }
             let budget = self.budgets.all.iter().find(|b| *b.id == *opened.budget);
             let thresholds = match budget {
                 Some(budget) => &budget.alert_thresholds[..],

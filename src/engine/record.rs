@@ -81,7 +81,7 @@ impl Engine {
             OutcomeOf::Decision(decision) | OutcomeOf::Hold(decision) => {
                 self.of_decision(store, report, decision, counted_at, now)
             }
-            OutcomeOf::Elsewhere { task, model } => self.of_elsewhere(report, task, model, counted_at, now),
+            OutcomeOf::Elsewhere { task, model } => self.of_elsewhere(store, report, task, model, counted_at, now),
         }
     }
 
@@ -142,7 +142,7 @@ impl Engine {
             new.lost = Some(base.candidate);
         }
         let charges = match &place {
-            Some(_) => self.unadmitted(report, &base, now, &mut naming),
+            Some(_) => self.unadmitted(store, report, &base, &mut naming),
             None => Vec::new(),
         };
         let model = served.map_or(base.candidate, |s| s.0);
@@ -280,6 +280,7 @@ impl Engine {
 
     fn of_elsewhere(
         &mut self,
+        store: &dyn ColdStore,
         report: &OutcomeReport,
         task: &str,
         model: &str,
@@ -288,7 +289,6 @@ impl Engine {
     ) -> Result<Recorded, EngineError> {
         let mut naming = Naming::default();
         let settings = if task.is_empty() { None } else { Some(self.task(task)?.clone()) };
-        let names = &self.state.names;
         let known = if model.is_empty() { String::new() } else { self.known_model("model", model)? };
         let offered = settings.as_ref().and_then(|t| t.candidates.iter().find(|c| *c.id == *model || *c.id == *known));
         let candidate = offered.map_or(known.as_str(), |c| &c.id);
@@ -301,20 +301,21 @@ impl Engine {
             learns_from_goal: settings.as_ref().is_some_and(|t| t.settings.learns_from_goal),
         };
         let labels = self.labels_of(&report.goal_id, "", &report.labels);
-        let workflow = self.workflow_of(&report.goal_id, &report.workflow);
+        let workflow = self.workflow_of(&report.goal_id, &report.workflow).to_owned();
         let site = Site {
             task,
-            workflow,
+            workflow: &workflow,
             step: [&*report.step, task, &report.tool].into_iter().find(|n| !n.is_empty()).unwrap_or(""),
             tool: &report.tool,
             labels: &labels,
             goal: &report.goal_id,
         };
-        let charges = self.book_late(&site, &[], now, &mut naming);
+        let charges = self.book_late(store, &site, &[], counted_at, &mut naming);
+        let names = &self.state.names;
         let mut place = Place {
             task: naming.name(names, NameKind::Task, task),
             candidate: naming.reported_model(names, candidate),
-            workflow: naming.name(names, NameKind::Workflow, workflow),
+            workflow: naming.name(names, NameKind::Workflow, &workflow),
             step: naming.name(names, NameKind::Step, &report.step),
             tool: naming.name(names, NameKind::Tool, &report.tool),
             labels: naming.labels(names, &labels),
@@ -343,8 +344,15 @@ impl Engine {
         Ok(self.recorded(recorded, naming, now))
     }
 
-    /// The accounts a call is booked on that nobody asked before it was made: those of the place it turns out to have.
-    fn unadmitted(&self, report: &OutcomeReport, base: &Call, now: UnixMillis, naming: &mut Naming) -> Vec<Charge> {
+    /// The accounts a call is booked on that nobody asked before it was made: those of the place it turns out to have, in the
+    /// period of its decision.
+    fn unadmitted(
+        &mut self,
+        store: &dyn ColdStore,
+        report: &OutcomeReport,
+        base: &Call,
+        naming: &mut Naming,
+    ) -> Vec<Charge> {
         let names = &self.state.names;
         let or = |kind, id, own: &'_ str| {
             if matches!(id, NameId::NONE | NameId::OTHER) { own.to_owned() } else { names.text(kind, id).to_owned() }
@@ -357,21 +365,32 @@ impl Engine {
             labels.extend(own.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         let workflow = or(NameKind::Workflow, base.workflow, &report.workflow);
+        let workflow = self.workflow_of(goal, &workflow).to_owned();
         let site = Site {
             task: &task,
-            workflow: self.workflow_of(goal, &workflow),
+            workflow: &workflow,
             step: [&step, &task, &tool].into_iter().find(|n| !n.is_empty()).map_or("", |n| n),
             tool: &tool,
             labels: &self.labels_of(goal, "", &labels),
             goal,
         };
-        self.book_late(&site, &base.charges, now, naming)
+        self.book_late(store, &site, &base.charges, base.at, naming)
     }
 
-    /// Books on the budgets of `site` that nobody asked. What a budget was asked for before (`booked`) belongs to the period
-    /// it was admitted in, whichever runs now.
-    fn book_late(&self, site: &Site<'_>, booked: &[Charge], now: UnixMillis, naming: &mut Naming) -> Vec<Charge> {
-        let mut admission = self.admission(site, "", now);
+    /// Books on the budgets of `site` that nobody asked, in the periods in which `at` lies; an account of one that ended is
+    /// brought to hand. What a budget was asked for before (`booked`) belongs to the period it was admitted in.
+    fn book_late(
+        &mut self,
+        store: &dyn ColdStore,
+        site: &Site<'_>,
+        booked: &[Charge],
+        at: UnixMillis,
+        naming: &mut Naming,
+    ) -> Vec<Charge> {
+        for line in self.admission(site, "", at).lines.iter().filter(|line| line.is_new) {
+            hydrate::account(&mut self.state, store, line.opened.key);
+        }
+        let mut admission = self.admission(site, "", at);
         let chain = self.chain(site.goal, "");
         let asked: Vec<&Opened> =
             booked.iter().filter_map(|c| self.state.account(c.account, &chain)).map(|a| &a.opened).collect();
@@ -488,7 +507,11 @@ fn keyless(decision: CallNo, body: u64) -> Key {
     Key { hash: u128::from_be_bytes(first), body }
 }
 
-fn counted_at(
+/// The time a caller says something happened at, else now.
+///
+/// # Errors
+/// In the future, before 1970, or before the detail that is kept.
+pub(super) fn counted_at(
     occurred_at: Option<UnixMillis>,
     detail_from: UnixMillis,
     now: UnixMillis,
@@ -499,7 +522,7 @@ fn counted_at(
             Err(EngineError::field("occurred_at", say))
         }
         Some(at) if at > now.plus_ms(CLOCK_SKEW_MS) => {
-            Err(EngineError::field("occurred_at", "lies in the future; send when the call was made, or leave it out"))
+            Err(EngineError::field("occurred_at", "lies in the future; send when it happened, or leave it out"))
         }
         Some(at) if at < UnixMillis(0) => Err(EngineError::field("occurred_at", "lies before 1970")),
         Some(at) => Ok(at.min(now)),

@@ -132,6 +132,75 @@ fn a_goal_past_the_caps_of_names_is_still_bound_by_the_budgets_of_its_team_and_w
     }
 }
 
+/// A call of team `a` routed elsewhere, made at `occurred_at`.
+fn elsewhere(cost: &str, occurred_at: UnixMillis) -> OutcomeReport {
+    let of = OutcomeOf::Elsewhere { task: "tickets".to_owned(), model: "openai/gpt-4o".to_owned() };
+    let labels = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
+    OutcomeReport { labels, occurred_at: Some(occurred_at), ..costing(of, cost, Verdict::Success) }
+}
+
+#[test]
+fn spend_told_late_without_a_decision_belongs_to_the_period_in_which_it_was_made() {
+    for period in [Period::Hour, Period::Day, Period::Week, Period::Month] {
+        let mut engine = with(vec![budget("team", Scope::Team, period, "1", OnExceed::Block)]);
+        let (now, before) = (NOW, NOW.plus_ms(-40 * DAY_MS));
+        for (cost, at) in [("0.90", before), ("0.20", now), ("0.30", before)] {
+            let call = tell(&mut engine, &elsewhere(cost, at), now);
+            let charges = engine.state.calls[&call].charges.clone();
+            let due = engine.alerts_due(&charges, "", now);
+            assert_eq!(due, [], "{period:?}: nobody can do anything about a period that ended");
+        }
+        let spent: Vec<i64> = standing(&engine).into_iter().map(|row| row.3).collect();
+        assert_eq!(spent, [1_200_000_000, 200_000_000], "{period:?}");
+        assert!(standing(&engine)[0].2 <= before, "{period:?}");
+    }
+}
+
+/// A store with one account.
+struct Stored(Account);
+
+impl crate::engine::hydrate::ColdStore for Stored {
+    fn call(&self, number: CallNo) -> Option<crate::domain::call::Call> {
+        NoStore.call(number)
+    }
+    fn goal(&self, id: &str) -> Option<crate::domain::goal::Goal> {
+        NoStore.goal(id)
+    }
+    fn account(&self, key: crate::domain::budget::AccountKey) -> Option<Account> {
+        (self.0.opened.key == key).then(|| self.0.clone())
+    }
+    fn key(&self, hash: u128) -> Option<crate::domain::state::KeyUse> {
+        NoStore.key(hash)
+    }
+    fn idle_goals(&self, asked: &crate::engine::hydrate::IdleAsked<'_>) -> crate::engine::hydrate::Idle {
+        NoStore.idle_goals(asked)
+    }
+}
+
+#[test]
+fn an_account_of_an_ended_period_is_brought_back_before_late_spend_is_booked_on_it() {
+    let mut engine = with(vec![budget("team", Scope::Team, Period::Day, "1", OnExceed::Block)]);
+    let before = NOW.plus_ms(-3 * DAY_MS);
+    tell(&mut engine, &elsewhere("0.40", before), NOW);
+    let (_, account) = engine.state.accounts.drain().next().unwrap();
+    let recorded = engine.record(&Stored(account), &elsewhere("0.05", before), NOW).unwrap();
+    let opens = |e: &&Event| matches!(e.body, crate::domain::event::Body::AccountOpened(_));
+    assert_eq!(recorded.events.iter().filter(opens).count(), 0, "it was opened long ago");
+    fold(&mut engine, &recorded.events);
+    assert_eq!(standing(&engine).into_iter().map(|row| row.3).collect::<Vec<_>>(), [450_000_000]);
+}
+
+#[test]
+fn a_place_that_is_told_late_is_booked_in_the_period_of_the_decision() {
+    let mut engine = with(vec![budget("team", Scope::Team, Period::Hour, "1", OnExceed::Block)]);
+    let answer = decide(&mut engine, &ask("g", 1_000), NOW);
+    let labels = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
+    let later = NOW.plus_ms(5 * HOUR_MS);
+    tell(&mut engine, &OutcomeReport { labels, ..costing(of(&answer), "0.03", Verdict::Success) }, later);
+    let [(_, _, start, spent, _)] = &standing(&engine)[..] else { panic!("{:?}", standing(&engine)) };
+    assert_eq!((*start, *spent), (NOW, 30_000_000), "NOW is a full hour");
+}
+
 #[test]
 fn a_sum_beyond_what_a_number_holds_keeps_its_budget_closed() {
     let mut tokens = budget("b", Scope::Goal, Period::PerGoal, "0", OnExceed::Block);
