@@ -241,6 +241,8 @@ pub struct GoalClosed {
     pub state: GoalState,
     /// The caller's score; `None`: none (in a correction: as it was).
     pub score: Option<QualityMicro>,
+    /// When it ended; `None`: when that was said (in a correction: as it was).
+    pub ended_at: Option<UnixMillis>,
     /// A remark, or the reason of a correction.
     pub note: String,
     /// By whom.

@@ -256,6 +256,12 @@ impl Goal {
         self.closing.is_none() && self.opened_at != UnixMillis::default()
     }
 
+    /// When it began: when it was first heard of, or its first call was made, if that was told later.
+    #[must_use]
+    pub fn began_at(&self) -> UnixMillis {
+        self.thread.entries.first().map_or(self.opened_at, |first| first.order.at.min(self.opened_at))
+    }
+
     /// Adds a note; of too many, the first stays and the oldest of the others goes.
     pub fn note(&mut self, note: Note) {
         if self.notes.len() >= NOTES_MAX {

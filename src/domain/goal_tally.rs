@@ -220,8 +220,7 @@ fn steps(goal: &Goal) -> u64 {
 
 /// From the first that is known of it to the last, which is at the latest its closing: in whatever order it was told.
 fn wall_ms(goal: &Goal, closed_at: UnixMillis) -> i64 {
-    let first_call = goal.thread.entries.first().map_or(goal.opened_at, |e| e.order.at);
-    let (from, until) = (goal.opened_at.min(first_call), goal.last_at.min(closed_at));
+    let (from, until) = (goal.began_at(), goal.last_at.min(closed_at));
     until.0.saturating_sub(from.0).max(0)
 }
 

@@ -61,6 +61,8 @@ pub struct CompleteGoal {
     pub note: String,
     /// By whom; empty: nobody said.
     pub by: String,
+    /// When it ended; `None`: now.
+    pub occurred_at: Option<UnixMillis>,
     /// Idempotency key.
     pub key: Option<Key>,
 }

@@ -39,14 +39,16 @@ pub(super) fn apply(state: &mut State, seq: u64, event: &Event) {
         }
         Body::GoalClosed(closed) => {
             use_key(state, closed.key, CallNo(0), seq);
-            let closing = Closing { at, state: closed.state, score: closed.score };
-            close(state, closed, closing, NoteKind::Closed(closed.state), at);
+            let ended_at = closed.ended_at.unwrap_or(at);
+            let closing = Closing { at: ended_at, state: closed.state, score: closed.score };
+            close(state, closed, closing, NoteKind::Closed(closed.state), ended_at);
         }
         Body::GoalAmended(closed) => {
             use_key(state, closed.key, CallNo(0), seq);
             let before = state.goals.get(closed.goal.as_str()).and_then(|g| g.closing);
             let (first, score) = (before.map_or(at, |c| c.at), before.and_then(|c| c.score));
-            let closing = Closing { at: first, state: closed.state, score: closed.score.or(score) };
+            let closing =
+                Closing { at: closed.ended_at.unwrap_or(first), state: closed.state, score: closed.score.or(score) };
             close(state, closed, closing, NoteKind::Amended(closed.state), at);
         }
         Body::GoalsTimedOut { goals } => {
@@ -56,6 +58,7 @@ pub(super) fn apply(state: &mut State, seq: u64, event: &Event) {
                     goal: goal.clone(),
                     state: GoalState::TimedOut,
                     score: None,
+                    ended_at: None,
                     note: String::new(),
                     by: String::new(),
                     key: None,

@@ -6,6 +6,7 @@ use super::Engine;
 use super::error::EngineError;
 use super::hydrate::{self, ColdStore, IdleAsked};
 use super::naming::Naming;
+use super::record::counted_at;
 use crate::domain::event::{Body, BudgetGranted, Event, GoalClosed, GoalStarted, Key, Place};
 use crate::domain::goal::{Goal, GoalState};
 use crate::domain::names::{NameId, NameKind};
@@ -78,7 +79,7 @@ impl Engine {
     /// Ends a goal. One that was closed only because nobody worked on it may still be told how it ended.
     ///
     /// # Errors
-    /// No such goal, a key used with another body, or it ended otherwise.
+    /// No such goal, a key used with another body, it ended otherwise, or a time in the future or before it began.
     pub fn complete_goal(
         &mut self,
         store: &dyn ColdStore,
@@ -88,11 +89,18 @@ impl Engine {
         if self.said(store, request.key)? {
             return Ok(GoalAct::again());
         }
-        let closing = self.known_goal(store, &request.goal_id)?.closing;
+        let goal = self.known_goal(store, &request.goal_id)?;
+        let (closing, began_at) = (goal.closing, goal.began_at());
+        let asked = request.occurred_at.map(|_| counted_at(request.occurred_at, self.state.detail_from, now));
+        let ended_at = asked.transpose()?;
+        if ended_at.is_some_and(|at| at < began_at) {
+            return Err(EngineError::field("occurred_at", "lies before the goal began"));
+        }
         let closed = GoalClosed {
             goal: request.goal_id.clone(),
             state: request.state,
             score: request.score,
+            ended_at,
             note: request.note.clone(),
             by: request.by.clone(),
             key: request.key,
@@ -133,6 +141,7 @@ impl Engine {
             goal: request.goal_id.clone(),
             state: request.state.unwrap_or(closing.state),
             score: request.score,
+            ended_at: None,
             note: request.reason.clone(),
             by: request.by.clone(),
             key: request.key,

@@ -169,6 +169,7 @@ fn close(engine: &mut Engine, goal: &str, state: GoalState, now: UnixMillis) {
         score: None,
         note: String::new(),
         by: String::new(),
+        occurred_at: None,
         key: None,
     };
     let act = engine.complete_goal(&NoStore, &request, now).unwrap();

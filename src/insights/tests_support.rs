@@ -95,6 +95,7 @@ impl World {
             score: None,
             note: String::new(),
             by: String::new(),
+            occurred_at: None,
             key: None,
         });
     }

@@ -30,8 +30,8 @@ pub(super) fn stored(event: &Event) -> Option<Stored> {
             other_labels: started.other_labels.as_ref().map(fields::labels_of),
             key: started.key.as_ref().map(fields::key_of),
         }),
-        Body::GoalClosed(closed) => Stored::GoalClosed(closed_of(closed)),
-        Body::GoalAmended(closed) => Stored::GoalAmended(closed_of(closed)),
+        Body::GoalClosed(closed) => Stored::GoalClosed(closed_of(event.at, closed)),
+        Body::GoalAmended(closed) => Stored::GoalAmended(closed_of(event.at, closed)),
         Body::GoalsTimedOut { goals } => Stored::GoalsTimedOut(pb::GoalsTimedOut { goals: goals.clone() }),
         Body::BudgetGranted(granted) => Stored::BudgetGranted(pb::BudgetGranted {
             goal: granted.goal.clone(),
@@ -63,8 +63,8 @@ pub(super) fn read(at: UnixMillis, stored: Stored) -> Result<Option<Body>, Codec
             other_labels: started.other_labels.map(|l| l.pairs),
             key: fields::key(started.key)?,
         })),
-        Stored::GoalClosed(closed) => Body::GoalClosed(Box::new(closed_from(closed)?)),
-        Stored::GoalAmended(closed) => Body::GoalAmended(Box::new(closed_from(closed)?)),
+        Stored::GoalClosed(closed) => Body::GoalClosed(Box::new(closed_from(at, closed)?)),
+        Stored::GoalAmended(closed) => Body::GoalAmended(Box::new(closed_from(at, closed)?)),
         Stored::GoalsTimedOut(pb::GoalsTimedOut { goals }) => Body::GoalsTimedOut { goals },
         Stored::BudgetGranted(granted) => Body::BudgetGranted(Box::new(BudgetGranted {
             goal: granted.goal,
@@ -240,22 +240,24 @@ fn gated_from(at: UnixMillis, stored: pb::Gated) -> Result<Gated, CodecError> {
     })
 }
 
-fn closed_of(closed: &GoalClosed) -> pb::GoalClosed {
+fn closed_of(at: UnixMillis, closed: &GoalClosed) -> pb::GoalClosed {
     pb::GoalClosed {
         goal: closed.goal.clone(),
         state: closed.state as i32,
         score_micro: closed.score.map(|s| s.0),
+        ended_after_ms: closed.ended_at.map(|t| t.0.wrapping_sub(at.0)),
         note: closed.note.clone(),
         by: closed.by.clone(),
         key: closed.key.as_ref().map(fields::key_of),
     }
 }
 
-fn closed_from(stored: pb::GoalClosed) -> Result<GoalClosed, CodecError> {
+fn closed_from(at: UnixMillis, stored: pb::GoalClosed) -> Result<GoalClosed, CodecError> {
     Ok(GoalClosed {
         goal: stored.goal,
         state: goal_state(stored.state)?,
         score: stored.score_micro.map(QualityMicro),
+        ended_at: stored.ended_after_ms.map(|after| UnixMillis(at.0.wrapping_add(after))),
         note: stored.note,
         by: stored.by,
         key: fields::key(stored.key)?,

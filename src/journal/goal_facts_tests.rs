@@ -52,9 +52,9 @@ prop_compose! {
 prop_compose! {
     fn closed()(
         goal in text(), state in one_of(GoalState::ALL), score in option::of((0_u32..=1_000_000).prop_map(QualityMicro)),
-        note in text(), by in text(), key in key(),
+        ended_at in option::of(instant()), note in text(), by in text(), key in key(),
     ) -> GoalClosed {
-        GoalClosed { goal, state, score, note, by, key }
+        GoalClosed { goal, state, score, ended_at, note, by, key }
     }
 }
 

@@ -140,7 +140,7 @@ impl<'s> Ledger<'s> {
     /// The engine refuses it.
     pub fn complete(&mut self, goal: &str, state: GoalState, now: UnixMillis) -> Result<(), EngineError> {
         let (goal_id, note, by) = (goal.to_owned(), String::new(), String::new());
-        let request = CompleteGoal { goal_id, state, score: None, note, by, key: None };
+        let request = CompleteGoal { goal_id, state, score: None, note, by, occurred_at: None, key: None };
         let act = self.engine.complete_goal(&NoStore, &request, now)?;
         self.apply(&act.events);
         self.look(now);

@@ -78,6 +78,7 @@ pub(super) fn complete(mut request: pb::CompleteGoalRequest) -> Result<CompleteG
         score: f.quality("score", request.score),
         note: f.text("note", request.note.unwrap_or_default(), TEXT_BYTES_MAX),
         by: f.name("by", request.by),
+        occurred_at: f.time("occurred_at", request.occurred_at),
         key: digest::key(Rpc::CompleteGoal, &idempotency_key, body),
     };
     f.finish()?;

@@ -154,10 +154,17 @@ fn a_goal_ends_in_a_state() {
             ("score", |r| r.score = Some(f64::NAN)),
             ("note", |r| r.note = Some("n".repeat(2_001))),
             ("by", |r| r.by = text("a\n")),
+            ("occurred_at", |r| r.occurred_at = Some(prost_types::Timestamp { seconds: 0, nanos: -1 })),
         ],
     );
     let checked = request_goal::complete(good.clone()).unwrap();
     assert_eq!((checked.state, checked.score), (GoalState::Escalated, Some(QualityMicro(800_000))));
+    assert_eq!(checked.occurred_at, None);
+    let late = pb::CompleteGoalRequest {
+        occurred_at: Some(prost_types::Timestamp { seconds: 2, nanos: 5_000_000 }),
+        ..good.clone()
+    };
+    assert_eq!(request_goal::complete(late).unwrap().occurred_at, Some(UnixMillis(2_005)));
     for state in GoalState::ALL {
         let request = pb::CompleteGoalRequest { state: i32::from(*state as u8), ..good.clone() };
         assert_eq!(request_goal::complete(request).unwrap().state, *state, "the numbers are those of the domain");

@@ -96,6 +96,7 @@ fn an_idle_goal_times_out_by_its_workflow_and_may_still_be_told_how_it_ended() {
         score: None,
         note: String::new(),
         by: String::new(),
+        occurred_at: None,
         key: None,
     };
     assert!(matches!(engine.complete_goal(&NoStore, &otherwise, NOW), Err(EngineError::Precondition(_))));

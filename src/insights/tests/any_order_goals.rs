@@ -64,7 +64,7 @@ fn do_act(world: &mut World, goal: u64, act: Act) {
         Act::Close(state, score) => {
             let score = score.map(QualityMicro);
             let (note, by, key) = (String::new(), String::new(), None);
-            world.complete_with(&CompleteGoal { goal_id, state, score, note, by, key });
+            world.complete_with(&CompleteGoal { goal_id, state, score, note, by, occurred_at: None, key });
         }
         Act::Correct(state, by) => world.correct_goal(&goal_id, state, by),
         Act::ComeBack => world.start(&StartGoal { goal_id, ..StartGoal::default() }),

@@ -13,6 +13,7 @@ use crate::domain::outcome::{OutcomeReport, QualityMicro};
 use crate::domain::pricing::Usage;
 use crate::domain::request_goal::{CompleteGoal, StartGoal};
 use crate::domain::time::{HOUR_MS, MINUTE_MS};
+use crate::engine::hydrate::NoStore;
 use crate::insights::tests_support::{NOON, World, hours_back, tool_call, workflow_call};
 use crate::insights::{CompareLabels, Filters, GoalFigures, Query, Report};
 
@@ -271,7 +272,7 @@ fn shape_scores_and_rework() {
         }
         let score = score.map(QualityMicro);
         let (note, by, key) = (String::new(), String::new(), None);
-        world.complete_with(&CompleteGoal { goal_id: goal.to_owned(), state, score, note, by, key });
+        world.complete_with(&CompleteGoal { goal_id: goal.to_owned(), state, score, note, by, occurred_at: None, key });
     }
     // It comes back, and is closed again.
     world.start(&StartGoal { goal_id: "d".to_owned(), ..StartGoal::default() });
@@ -284,6 +285,72 @@ fn shape_scores_and_rework() {
     assert_eq!((shape.wall_ms.p50, shape.wall_ms.p95), (MINUTE_MS as f64, 5.0 * MINUTE_MS as f64));
     assert_eq!((shape.resolution_rate, shape.escalation_rate, shape.rework_rate), (0.75, 0.25, 0.25));
     assert_eq!((shape.mean_score, shape.scored), (Some(0.75), 2));
+}
+
+/// A goal that cost three cents at noon, ended two minutes later and came back as rejected; how it ended is told `late_ms` late.
+fn told_late(late_ms: i64, timed_out: bool) -> World {
+    let mut world = World::new();
+    let (began, ended_at) = (world.now, world.now.plus_ms(2 * MINUTE_MS));
+    let call = workflow_call("w", "a", "one", true, CENTS_3);
+    world.record(&OutcomeReport { occurred_at: Some(began), ..call });
+    world.now = ended_at.plus_ms(late_ms);
+    if timed_out {
+        let idle = world.engine.time_out_goals(&NoStore, world.now, 10).unwrap();
+        world.apply(&[idle]);
+    }
+    let (note, by, key) = (String::new(), String::new(), None);
+    let occurred_at = (late_ms > 0).then_some(ended_at);
+    let (goal_id, state, score) = ("a".to_owned(), GoalState::Accepted, None);
+    world.complete_with(&CompleteGoal { goal_id, state, score, note, by, occurred_at, key });
+    world
+}
+
+#[test]
+fn a_goal_told_late_belongs_to_the_time_at_which_it_ended() {
+    let at_once = told_late(0, false);
+    let ended_at = at_once.now;
+    for (late_ms, timed_out) in [(5 * HOUR_MS, false), (60 * HOUR_MS, false), (60 * HOUR_MS, true)] {
+        let mut late = told_late(late_ms, timed_out);
+        assert_eq!(late.engine.state.goals["a"].closing.map(|c| c.at), Some(ended_at), "{late_ms} {timed_out}");
+        let sums = |world: &World| {
+            let mut hours = world.engine.state.goal_sums.hours.clone();
+            hours.retain(|_, keys| !keys.is_empty());
+            hours
+        };
+        assert_eq!(sums(&late), sums(&at_once), "{late_ms} {timed_out}");
+        late.correct_goal("a", GoalState::Rejected, "ada");
+        assert_eq!(late.engine.state.goals["a"].closing.map(|c| c.at), Some(ended_at), "a correction keeps the time");
+        late.start(&StartGoal { goal_id: "a".to_owned(), ..StartGoal::default() });
+        assert_eq!(late.engine.state.open_goals.workflows().len(), 1, "it came back now");
+        assert!(late.engine.state.goals["a"].closing.is_none());
+    }
+}
+
+#[test]
+fn a_goal_ends_neither_in_the_future_nor_before_it_began() {
+    let mut world = World::new();
+    let noon = world.now;
+    for (minutes, step) in [(10, "one"), (5, "two")] {
+        let occurred_at = Some(noon.plus_ms(minutes * MINUTE_MS));
+        world.now = noon.plus_ms(HOUR_MS);
+        world.record(&OutcomeReport { occurred_at, ..workflow_call("w", "a", step, true, CENTS_3) });
+    }
+    let mut ends = |minutes: i64| {
+        let request = CompleteGoal {
+            goal_id: "a".to_owned(),
+            state: GoalState::Accepted,
+            score: None,
+            note: String::new(),
+            by: String::new(),
+            occurred_at: Some(noon.plus_ms(minutes * MINUTE_MS)),
+            key: None,
+        };
+        world.engine.complete_goal(&NoStore, &request, world.now).map_err(|e| e.to_string())
+    };
+    assert!(ends(62).unwrap_err().contains("future"));
+    assert!(ends(4).unwrap_err().contains("before the goal began"));
+    assert!(ends(5).is_ok(), "its first call was told last");
+    assert!(ends(61).is_ok(), "a minute is allowed for clocks");
 }
 
 #[test]

@@ -134,7 +134,10 @@ impl Script {
             }
             2..6 => {
                 let note = self.pick(&["", "done"]);
-                self.engine.complete_goal(store, &CompleteGoal { goal_id, state, score, note, by, key }, now)
+                let occurred_at =
+                    self.rng.random_bool(0.3).then(|| now.plus_ms(-self.rng.random_range(0..60 * 60_000)));
+                let request = CompleteGoal { goal_id, state, score, note, by, occurred_at, key };
+                self.engine.complete_goal(store, &request, now)
             }
             6..8 => {
                 let (state, reason) = (Some(state), "looked again".to_owned());
