@@ -162,6 +162,7 @@ fn work_on(state: &mut State, id: &Arc<str>, workflow: NameId, labels: LabelsId,
     if state.goals.get(id).is_some_and(Goal::is_open) {
         state.count_open(id, false);
     }
+    let was_known = state.goals.get(id).is_some_and(|g| g.workflow != NameId::NONE);
     let ancestors = if is_new && !parent.is_empty() { descend(state, id, parent, at) } else { Vec::new() };
     state.change_goal(id, |goal| {
         if is_new {
@@ -177,6 +178,9 @@ fn work_on(state: &mut State, id: &Arc<str>, workflow: NameId, labels: LabelsId,
         }
     });
     tell_kin(state, id);
+    if !was_known && workflow != NameId::NONE {
+        tell_kin_below(state, id);
+    }
     if state.goals.get(id).is_some_and(Goal::is_open) {
         state.count_open(id, true);
     }
@@ -189,6 +193,14 @@ fn tell_kin(state: &mut State, id: &Arc<str>) {
     let within_kin = goal.workflow != NameId::NONE && goal.ancestors.iter().any(same);
     if within_kin != goal.within_kin {
         state.change_goal(id, |goal| goal.within_kin = within_kin);
+    }
+}
+
+/// The same for all goals below one whose workflow was just told.
+fn tell_kin_below(state: &mut State, id: &Arc<str>) {
+    for child in state.goals.get(id).map(|goal| goal.children.clone()).unwrap_or_default() {
+        tell_kin(state, &child);
+        tell_kin_below(state, &child);
     }
 }
 

@@ -132,10 +132,12 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
         Body::Decided(decided) => {
             let parent = decided.asked.as_ref().map_or("", |a| &a.parent_goal);
             goals(state, store, &decided.place.goal, parent);
+            below(state, store, &decided.place.goal, decided.place.workflow);
             accounts(state, store, &decided.charges);
         }
         Body::Gated(gated) => {
             goals(state, store, &gated.place.goal, &gated.parent_goal);
+            below(state, store, &gated.place.goal, gated.place.workflow);
             accounts(state, store, &gated.charges);
         }
         Body::OutcomeRecorded(recorded) => {
@@ -152,6 +154,7 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
                     let order =
                         Order { at: new.at, decision: recorded.decision, attempt: u64::MAX, number: recorded.call };
                     step(state, store, &new.place.goal, order, new.place.step_key);
+                    below(state, store, &new.place.goal, new.place.workflow);
                 }
                 None => step_of(state, store, recorded.call),
             }
@@ -168,7 +171,10 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
                 booked(state, store, *number);
             }
         }
-        Body::GoalStarted(started) => goals(state, store, &started.goal, &started.parent),
+        Body::GoalStarted(started) => {
+            goals(state, store, &started.goal, &started.parent);
+            below(state, store, &started.goal, started.workflow);
+        }
         Body::GoalClosed(closed) | Body::GoalAmended(closed) => goals(state, store, &closed.goal, ""),
         Body::GoalsTimedOut { goals: of } => of.iter().for_each(|goal| goals(state, store, goal, "")),
         Body::BudgetGranted(granted) => goals(state, store, &granted.goal, ""),
@@ -188,6 +194,15 @@ fn goals(state: &mut State, store: &dyn ColdStore, id: &str, parent: &str) {
     let calls: Vec<CallNo> = teaching.map_or(vec![], |g| g.thread.entries.iter().map(|e| e.order.number).collect());
     for number in calls {
         booked(state, store, number);
+    }
+}
+
+/// All goals below one whose workflow is told for the first time: whether one above them is of theirs is said anew.
+fn below(state: &mut State, store: &dyn ColdStore, id: &str, workflow: NameId) {
+    let untold = state.goals.get(id).filter(|goal| goal.workflow == NameId::NONE && workflow != NameId::NONE);
+    let mut left: Vec<Arc<str>> = untold.map(|goal| goal.children.clone()).unwrap_or_default();
+    while let Some(id) = left.pop() {
+        left.extend(goal(state, store, &id).map(|goal| goal.children.clone()).unwrap_or_default());
     }
 }
 

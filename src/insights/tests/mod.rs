@@ -4,6 +4,7 @@
 mod acceptance;
 mod any_order;
 mod any_order_goals;
+mod any_order_kin;
 mod drift;
 mod flag;
 mod goals;
