@@ -63,6 +63,11 @@ fn read(root: Section<'_>, name: &str, catalogue: &Catalog) -> Scenario {
     let mut models = Models::new(catalogue, start);
     let tasks = read_tasks(&root, &mut models);
     let workflows = read_workflows(&root, &tasks);
+    if let Some(place) =
+        root.get("workflow").filter(|_| tasks.iter().flat_map(|t| &t.cases).any(|c| c.pinned.is_some()))
+    {
+        place.error("cases are only pinned where single calls arrive", None);
+    }
     let (arrivals, per_hour) = read_traffic(&root, !workflows.is_empty());
     let line = |key| root.get(key).and_then(|v| v.line()).map(str::to_owned);
     let scenario = Scenario {

@@ -8,7 +8,7 @@ use crate::domain::catalog::{Catalog, Model, Price, Rates, ServiceTier, TypicalU
 use crate::domain::money::PriceMultiplier;
 use crate::domain::time::UnixMillis;
 use crate::simulation::chance::Spread;
-use crate::simulation::scenario::{CandidateWorld, TaskWorld, Workflow};
+use crate::simulation::scenario::{CandidateWorld, Case, TaskWorld, Workflow};
 
 use super::report::{nearest, quoted};
 use super::section::{Section, Value};
@@ -139,12 +139,13 @@ pub(super) fn read_tasks(root: &Section<'_>, models: &mut Models<'_>) -> Vec<Tas
         let share = section.get("share").and_then(|v| v.number(0.0..=1e6)).unwrap_or(1.0);
         let settings = read_settings(&section, &Default::default());
         let candidates = read_candidates(&section, models);
+        let cases = read_cases(&section, &candidates, models);
         section.finish();
         let (Some(place), Some(id)) = (place, id) else { continue };
         if tasks.iter().any(|t| *t.id == *id) {
             place.error(format!("the task type {} is declared twice", quoted(id)), None);
         }
-        tasks.push(TaskWorld { id: id.into(), share, settings, candidates });
+        tasks.push(TaskWorld { id: id.into(), share, settings, candidates, cases });
     }
     tasks
 }
@@ -184,6 +185,37 @@ fn read_candidates(task: &Section<'_>, models: &mut Models<'_>) -> Vec<Candidate
     candidates
 }
 
+/// Kinds of calls of a task type.
+fn read_cases(task: &Section<'_>, candidates: &[CandidateWorld], models: &Models<'_>) -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    let arm = |model: usize| candidates.iter().position(|c| c.model == model);
+    for section in task.sections("case") {
+        let place = section.need("share");
+        let share = place.as_ref().and_then(Value::fraction).unwrap_or(0.0);
+        let mut success = vec![None; candidates.len()];
+        if let Some(rates) = section.need("success").and_then(|v| v.section()) {
+            for (name, value) in rates.entries() {
+                match models.find(name).and_then(arm) {
+                    Some(arm) => success[arm] = value.fraction(),
+                    None => value.error(format!("no candidate of the task type is the model {}", quoted(name)), None),
+                }
+            }
+        }
+        let pinned = section.get("pinned").and_then(|v| v.section()).and_then(|pin| {
+            let model = pin.need("model").and_then(|v| models.read(&v));
+            let share = pin.get("share").and_then(|v| v.fraction()).unwrap_or(1.0);
+            pin.finish();
+            Some((arm(model?)?, share))
+        });
+        section.finish();
+        cases.push(Case { share, success, pinned });
+        if let Some(place) = place.filter(|_| cases.iter().map(|c| c.share).sum::<f64>() > 1.0 + 1e-9) {
+            place.error("the shares of the cases add up to more than 1", None);
+        }
+    }
+    cases
+}
+
 /// Every workflow in file order.
 pub(super) fn read_workflows(root: &Section<'_>, tasks: &[TaskWorld]) -> Vec<Workflow> {
     let mut workflows: Vec<Workflow> = Vec::new();
@@ -192,6 +224,8 @@ pub(super) fn read_workflows(root: &Section<'_>, tasks: &[TaskWorld]) -> Vec<Wor
         let id = place.as_ref().and_then(Value::id);
         let share = section.get("share").and_then(|v| v.number(0.0..=1e6)).unwrap_or(1.0);
         let attempts = section.get("attempts").and_then(|v| v.integer(1..=ATTEMPTS_MAX)).unwrap_or(3) as u32;
+        let words = [("retry", false), ("fallback", true)];
+        let falls_back = section.get("on_failure").and_then(|v| v.word(&words)).unwrap_or(false);
         let list = section.need("steps");
         let steps: Vec<(String, usize)> =
             list.iter().flat_map(Value::list).filter_map(|step| read_step(&step, tasks)).collect();
@@ -203,7 +237,7 @@ pub(super) fn read_workflows(root: &Section<'_>, tasks: &[TaskWorld]) -> Vec<Wor
         if list.list().is_empty() {
             list.error("a workflow needs a step", None);
         }
-        workflows.push(Workflow { id: id.to_owned(), share, steps, attempts });
+        workflows.push(Workflow { id: id.to_owned(), share, steps, attempts, falls_back });
     }
     workflows
 }

@@ -22,6 +22,8 @@ pub struct Bin {
     pub latency_ms: u64,
     /// Σ of the best chance of success offered less that of the candidate taken.
     pub regret: f64,
+    /// Calls given to a candidate than which none had a better chance.
+    pub to_best: u64,
     /// Goals that began.
     pub goals: u64,
     /// Goals all of whose steps succeeded.
@@ -42,6 +44,7 @@ impl Bin {
         self.cost_nano += other.cost_nano;
         self.latency_ms += other.latency_ms;
         self.regret += other.regret;
+        self.to_best += other.to_best;
         self.goals += other.goals;
         self.accepted += other.accepted;
         self.given_up += other.given_up;
@@ -149,8 +152,12 @@ const fn goal_figure(name: &'static str, meaning: &'static str, of: fn(&Run) -> 
     Figure { name, meaning, of_goals: true, of }
 }
 
+fn on_best(bin: &Bin) -> Option<f64> {
+    over(bin.to_best as f64, bin.calls)
+}
+
 /// Every figure of a run.
-pub static FIGURES: [Figure; 17] = [
+pub static FIGURES: [Figure; 19] = [
     figure("calls", "calls made", |r| Some(r.all().calls as f64)),
     figure("refused", "calls not made, because nobody might have them", |r| Some(r.all().refused as f64)),
     figure("success_rate", "successes ÷ calls", |r| r.all().success_rate()),
@@ -161,6 +168,12 @@ pub static FIGURES: [Figure; 17] = [
     figure("cost_per_success_last_fifth", "the same in the last fifth, USD", |r| r.last_fifth().cost_per_success()),
     figure("regret", "successes lost to always taking the best candidate on offer", |r| Some(r.all().regret)),
     figure("regret_last_fifth", "the same in the last fifth", |r| Some(r.last_fifth().regret)),
+    figure("on_best_last_fifth", "share of the calls of the last fifth given to the best candidate on offer", |r| {
+        on_best(&r.last_fifth())
+    }),
+    figure("ends_on_best", "share of runs that give it most calls of the last fifth", |r| {
+        on_best(&r.last_fifth()).map(|share| f64::from(u8::from(share > 0.5)))
+    }),
     figure("changes_found", "changes of a success rate that were found", |r| Some(r.changes as f64)),
     figure("latency_ms", "mean time a call takes, milliseconds", |r| over(r.all().latency_ms as f64, r.all().calls)),
     goal_figure("goals", "goals that began", |r| Some(r.all().goals as f64)),

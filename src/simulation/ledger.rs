@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::scenario::{Policy, Scenario};
 use super::truth::{Outcome, Truth};
 use crate::domain::catalog::{Catalog, Task, TaskCandidate, TaskSettings};
-use crate::domain::event::{Body, Event};
+use crate::domain::event::{Body, Event, Key};
 use crate::domain::goal::{GoalRules, GoalState};
 use crate::domain::money::NanoUsd;
 use crate::domain::outcome::{DecisionRef, FailureReason, OutcomeOf, OutcomeReport, Verdict};
@@ -27,6 +27,17 @@ pub struct Site<'a> {
     pub task: usize,
     /// Goal, workflow and step; `None`: a single call.
     pub goal: Option<(&'a str, &'a str, &'a str)>,
+}
+
+/// What the engine answered.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The candidate served.
+    pub arm: usize,
+    /// The decision that says so.
+    pub decision: DecisionRef,
+    /// The fallbacks it offered, best first.
+    pub fallbacks: Vec<usize>,
 }
 
 /// An engine in memory.
@@ -97,13 +108,14 @@ impl<'s> Ledger<'s> {
         site: Site<'_>,
         pin: Option<usize>,
         now: UnixMillis,
-    ) -> Result<Option<(usize, DecisionRef)>, EngineError> {
+    ) -> Result<Option<Given>, EngineError> {
         self.refresh(truth, now);
         let task = &self.scenario.tasks[site.task];
         let mut request = PolicyRequest { task_type: task.id.to_string(), ..PolicyRequest::default() };
         request.labels.clone_from(&self.scenario.labels);
         if let Some((goal, workflow, step)) = site.goal {
             (request.goal_id, request.workflow, request.step) = (goal.to_owned(), workflow.to_owned(), step.to_owned());
+            request.fallback_allowed = self.scenario.workflows.iter().any(|w| w.id == workflow && w.falls_back);
         }
         if let Some(arm) = pin {
             request.asked.allowed_models = vec![self.scenario.models[task.candidates[arm].model].id.to_string()];
@@ -114,21 +126,31 @@ impl<'s> Ledger<'s> {
         let decided = answer.decided;
         let (task, candidate, step) = (decided.place.task, decided.place.candidate, decided.place.step);
         let decision = DecisionRef { number: decided.number, at: now, task, candidate, step, traits: decided.traits };
-        Ok(Some((self.offered[site.task][served], decision)))
+        let offered = &self.offered[site.task];
+        let fallbacks = answer.fallbacks.iter().map(|place| offered[*place]).collect();
+        Ok(Some(Given { arm: offered[served], decision, fallbacks }))
     }
 
-    /// Records what is told of a call.
+    /// Records what is told of a call: that of the decision, or one of a fallback, told by task type, candidate and a number of
+    /// its own.
     ///
     /// # Errors
     /// The engine refuses the outcome.
     pub fn record(
         &mut self,
         decision: &DecisionRef,
+        fallback: Option<(usize, usize, u64)>,
         success: bool,
         outcome: &Outcome,
         now: UnixMillis,
     ) -> Result<(), EngineError> {
-        let recorded = self.engine.record(&NoStore, &report(decision, success, outcome), now)?;
+        let mut report = report(decision, success, outcome);
+        if let Some((task, arm, call)) = fallback {
+            let model = self.scenario.tasks[task].candidates[arm].model;
+            report.model_served = self.scenario.models[model].id.to_string();
+            report.key = Some(Key { hash: u128::from(call), body: 0 });
+        }
+        let recorded = self.engine.record(&NoStore, &report, now)?;
         self.apply(&recorded.events);
         self.look(now);
         Ok(())

@@ -73,6 +73,8 @@ struct Goal {
     workflow: usize,
     step: usize,
     attempt: u32,
+    /// What its failed step may fall back to.
+    fallback: Option<Ticket>,
 }
 
 /// Something that waits for its time.
@@ -95,10 +97,20 @@ struct Play<'s> {
     free: Vec<usize>,
 }
 
+/// A call to be made.
+struct Call<'a> {
+    number: u64,
+    /// What all tries of it share.
+    subject: u64,
+    arrival: u64,
+    site: Site<'a>,
+    takes_time: bool,
+}
+
 /// What became of a try.
 enum Try {
     Refused,
-    Done(Outcome),
+    Done(Outcome, Ticket),
 }
 
 impl Play<'_> {
@@ -131,48 +143,76 @@ impl Play<'_> {
     /// A call of its own.
     fn single(&mut self, arrival: u64, now: UnixMillis) -> Result<(), PlayError> {
         let task = self.truth.task_of(arrival);
-        self.call(arrival, Site { task, goal: None }, arrival, now, false).map(|_| ())
+        let call =
+            Call { number: arrival, subject: arrival, arrival, site: Site { task, goal: None }, takes_time: false };
+        let case = self.truth.case_of(task, arrival);
+        if let Some(arm) = self.truth.pinned(task, case, arrival) {
+            return self.asked_for(&call, arm, case, now);
+        }
+        self.call(&call, None, now).map(|_| ())
     }
 
-    /// Makes a call; what is told of it is told after its delay, and after the call itself where that `takes_time`.
-    fn call(
+    /// A call of a model its caller named: made and recorded, but chosen by no policy.
+    fn asked_for(
         &mut self,
-        call: u64,
-        site: Site<'_>,
-        arrival: u64,
+        call: &Call<'_>,
+        arm: usize,
+        case: Option<usize>,
         now: UnixMillis,
-        takes_time: bool,
-    ) -> Result<Try, PlayError> {
-        let best = self.truth.best(site.task);
-        let Some(ticket) = self.player.decide(&self.truth, site, call, now)? else {
-            self.bin(arrival).refused += 1;
+    ) -> Result<(), PlayError> {
+        if let Some(ticket) = self.player.asked_for(&self.truth, call.site, arm, call.number, now)? {
+            let outcome = self.truth.outcome(call.site.task, arm, case, call.number);
+            self.tell(&ticket, &outcome, 0, now)?;
+        }
+        Ok(())
+    }
+
+    /// Tells what came of a call, or lets it wait until it is told.
+    fn tell(&mut self, ticket: &Ticket, outcome: &Outcome, took_ms: u64, now: UnixMillis) -> Result<(), PlayError> {
+        if let Some(told) = self.truth.told(ticket.task, ticket.arm, ticket.call, outcome.success) {
+            let after = told.delay_ms + took_ms as i64;
+            if after == 0 {
+                self.player.tell(ticket, told.success, outcome, now)?;
+            } else {
+                self.wait(now.plus_ms(after), Waiting::Tell(ticket.clone(), told.success, *outcome));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a call, on `fallback` where there is one; what is told of it is told after its delay, and after the call itself
+    /// where that takes time.
+    fn call(&mut self, call: &Call<'_>, fallback: Option<Ticket>, now: UnixMillis) -> Result<Try, PlayError> {
+        let (task, number) = (call.site.task, call.number);
+        let case = self.truth.case_of(task, call.subject);
+        let best = self.truth.best(task, case);
+        let ticket = match fallback {
+            Some(ticket) => Some(ticket),
+            None => self.player.decide(&self.truth, call.site, case, number, now)?,
+        };
+        let Some(ticket) = ticket else {
+            self.bin(call.arrival).refused += 1;
             return Ok(Try::Refused);
         };
-        let outcome = self.truth.outcome(site.task, ticket.arm, call);
-        let regret = best - self.truth.now[site.task][ticket.arm].success;
-        let slot = self.offsets[site.task] + ticket.arm;
-        let bin = self.bin(arrival);
+        let outcome = self.truth.outcome(task, ticket.arm, case, number);
+        let regret = best - self.truth.chance(task, ticket.arm, case);
+        let slot = self.offsets[task] + ticket.arm;
+        let bin = self.bin(call.arrival);
         bin.calls += 1;
         bin.successes += u64::from(outcome.success);
         bin.cost_nano += outcome.cost_nano;
         bin.latency_ms += outcome.latency_ms;
         bin.regret += regret;
+        bin.to_best += u64::from(regret <= 0.0);
         bin.taken[slot] += 1;
-        if let Some(told) = self.truth.told(site.task, ticket.arm, call, outcome.success) {
-            let after = told.delay_ms + if takes_time { outcome.latency_ms as i64 } else { 0 };
-            if after == 0 {
-                self.player.tell(&ticket, told.success, &outcome, now)?;
-            } else {
-                self.wait(now.plus_ms(after), Waiting::Tell(ticket, told.success, outcome));
-            }
-        }
-        Ok(Try::Done(outcome))
+        self.tell(&ticket, &outcome, if call.takes_time { outcome.latency_ms } else { 0 }, now)?;
+        Ok(Try::Done(outcome, ticket))
     }
 
     fn begin(&mut self, arrival: u64, now: UnixMillis) -> Result<(), PlayError> {
         let (name, workflow) = (format!("goal-{arrival}"), self.truth.workflow_of(arrival));
         self.bin(arrival).goals += 1;
-        self.attempt(Goal { arrival, name, workflow, step: 0, attempt: 0 }, now)
+        self.attempt(Goal { arrival, name, workflow, step: 0, attempt: 0, fallback: None }, now)
     }
 
     fn bin(&mut self, arrival: u64) -> &mut Bin {
@@ -184,11 +224,18 @@ impl Play<'_> {
         let scenario = self.scenario;
         let workflow: &Workflow = &scenario.workflows[goal.workflow];
         let (step, task) = &workflow.steps[goal.step];
-        let number = place(goal.arrival, goal.step as u64, u64::from(goal.attempt), 0);
-        let site = Site { task: *task, goal: Some((&goal.name, &workflow.id, step)) };
-        let outcome = match self.call(number, site, goal.arrival, now, true)? {
-            Try::Done(outcome) => {
+        let call = Call {
+            number: place(goal.arrival, goal.step as u64, u64::from(goal.attempt), 0),
+            subject: place(goal.arrival, goal.step as u64, 0, 0),
+            arrival: goal.arrival,
+            site: Site { task: *task, goal: Some((&goal.name, &workflow.id, step)) },
+            takes_time: true,
+        };
+        let fallback = goal.fallback.take().map(|of| of.numbered(call.number));
+        let outcome = match self.call(&call, fallback, now)? {
+            Try::Done(outcome, ticket) => {
                 self.bin(goal.arrival).retries += u64::from(goal.attempt > 0);
+                goal.fallback = ticket.next().filter(|_| workflow.falls_back && !outcome.success);
                 outcome
             }
             Try::Refused => {

@@ -6,11 +6,11 @@ use super::chance::Spread;
 use super::figures::{BINS, Bin, Run};
 use super::play::play;
 use super::scenario::{
-    CandidateWorld, Delay, DelayShape, Feedback, Happening, Kind, Policy, Reporter, Scenario, TaskWorld, Telling, What,
-    Workflow,
+    CandidateWorld, Case, Delay, DelayShape, Feedback, Happening, Kind, Policy, Reporter, Scenario, TaskWorld, Telling,
+    What, Workflow,
 };
 use crate::domain::budget::{Budget, Budgets, Measure, OnExceed, Period, Scope};
-use crate::domain::catalog::{Model, Price, Rates, ServiceTier, TaskSettings, TypicalUsage};
+use crate::domain::catalog::{Model, Pins, Price, Rates, ServiceTier, TaskSettings, TypicalUsage};
 use crate::domain::money::{PicoUsdPerToken, PriceMultiplier};
 use crate::domain::time::{HOUR_MS, UnixMillis};
 
@@ -60,6 +60,7 @@ fn world(cheap: f64, dear: f64) -> Scenario {
             share: 1.0,
             settings: TaskSettings::default(),
             candidates: vec![candidate(0, cheap), candidate(1, dear)],
+            cases: Vec::new(),
         }],
         workflows: Vec::new(),
         events: Vec::new(),
@@ -235,7 +236,7 @@ fn goals_take_steps_and_retries_and_end() {
     let mut scenario = world(0.5, 0.9);
     scenario.arrivals = 1_000;
     let steps = vec![("plan".to_owned(), 0), ("act".to_owned(), 0)];
-    scenario.workflows = vec![Workflow { id: "fix".to_owned(), share: 1.0, steps, attempts: 2 }];
+    scenario.workflows = vec![Workflow { id: "fix".to_owned(), share: 1.0, steps, attempts: 2, falls_back: false }];
     let all = run(&scenario, Kind::Always(0)).all();
     // A step succeeds with 1 − 0.5² = 0.75, a goal with 0.5625; it takes 1.5 calls a step, and 1.75 steps.
     assert!((all.accepted as f64 - 562.5).abs() < 79.0, "{}", all.accepted);
@@ -259,7 +260,7 @@ fn budgets_refuse_what_they_do_not_hold_unless_a_policy_ignores_them() {
     scenario.budgets = budget(2_500_000, Period::PerGoal, Scope::Goal);
     scenario.arrivals = 500;
     let steps = vec![("one".to_owned(), 0)];
-    scenario.workflows = vec![Workflow { id: "fix".to_owned(), share: 1.0, steps, attempts: 100 }];
+    scenario.workflows = vec![Workflow { id: "fix".to_owned(), share: 1.0, steps, attempts: 100, falls_back: false }];
     scenario.tasks[0].candidates[0].success = 0.9;
     let stopped = run(&scenario, Kind::Always(0)).all();
     // Two calls fit a goal's budget, so a goal given up has failed twice and been tried again once.
@@ -280,4 +281,56 @@ fn traffic_is_split_by_share() {
     let taken = run(&scenario, Kind::Cheapest).all().taken;
     assert_eq!((taken[0] + taken[2], taken[1] + taken[3]), (2_000, 0));
     assert!((taken[2] as f64 - 1_500.0).abs() < 97.0, "{taken:?}");
+}
+
+/// Three tenths of the calls are hard: there the cheap model is good for a fifth of its calls, the dear one for two thirds.
+fn hard_cases() -> Scenario {
+    let mut scenario = world(0.9, 0.95);
+    scenario.tasks[0].cases = vec![Case { share: 0.3, success: vec![Some(0.2), Some(0.66)], pinned: None }];
+    scenario
+}
+
+#[test]
+fn cases_have_chances_of_their_own_and_what_happens_changes_them_too() {
+    let mut scenario = hard_cases();
+    let cheap = run(&scenario, Kind::Always(0)).all();
+    // 0.7 · 0.9 + 0.3 · 0.2 = 0.69, three standard errors of 2,000 draws; what the dear one would add is 0.7 · 0.05 + 0.3 · 0.46.
+    assert!((cheap.success_rate().unwrap() - 0.69).abs() < 0.031, "{:?}", cheap.success_rate());
+    assert!((cheap.regret / 2_000.0 - 0.173).abs() < 0.014, "{}", cheap.regret);
+    assert_eq!(cheap.to_best, 0);
+    let oracle = run(&scenario, Kind::Oracle).all();
+    assert_eq!((oracle.regret, oracle.to_best), (0.0, 2_000));
+    scenario.events = vec![Happening { at: 0, model: 0, task: None, what: What::Success(Some(0.45)) }];
+    let halved = run(&scenario, Kind::Always(0)).all();
+    assert!((halved.success_rate().unwrap() - 0.345).abs() < 0.032, "{:?}", halved.success_rate());
+}
+
+#[test]
+fn hard_cases_pinned_to_the_better_model_mislead_only_who_calls_them_exchangeable() {
+    let mut scenario = hard_cases();
+    (scenario.arrivals, scenario.tasks[0].settings.tolerance) = (6_000, 0.0);
+    scenario.tasks[0].cases[0].pinned = Some((1, 0.95));
+    let apart = routed(&scenario);
+    let on_best = |run: &Run| run.last_fifth().to_best as f64 / run.last_fifth().calls as f64;
+    assert!((apart.all().calls as f64 - 0.715 * 6_000.0).abs() < 105.0, "pinned calls are not the policy's");
+    assert!(on_best(&apart) > 0.9, "{}", on_best(&apart));
+    assert!(apart.ledger_nano.unwrap() > u128::from(apart.all().cost_nano), "they are in the ledger");
+    scenario.tasks[0].settings.pins = Pins::Exchangeable;
+    let mixed = routed(&scenario);
+    assert!(on_best(&mixed) < 0.2, "{}", on_best(&mixed));
+}
+
+#[test]
+fn what_a_failed_step_falls_back_to_is_called_and_teaches_nothing() {
+    let mut scenario = hard_cases();
+    scenario.arrivals = 3_000;
+    scenario.tasks[0].settings.tolerance = 0.0;
+    let steps = vec![("one".to_owned(), 0)];
+    scenario.workflows = vec![Workflow { id: "fix".to_owned(), share: 1.0, steps, attempts: 2, falls_back: true }];
+    let run = routed(&scenario);
+    let last = run.last_fifth();
+    // The dear model is chosen; the seventh part that fails goes to the cheap one.
+    assert!(last.taken[1] > 550 && last.taken[0] > 40, "{:?}", last.taken);
+    assert!(last.taken[0] as f64 >= last.retries as f64 * 0.9, "{last:?}");
+    assert_eq!(run.ledger_nano, Some(u128::from(run.all().cost_nano)), "fallbacks are calls of the ledger");
 }

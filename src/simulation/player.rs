@@ -16,7 +16,7 @@ use crate::domain::time::{HOUR_MS, UnixMillis};
 use crate::engine::EngineError;
 
 /// A call that was given to a candidate.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ticket {
     /// Place of the task type.
     pub task: usize,
@@ -25,6 +25,25 @@ pub struct Ticket {
     /// Its number.
     pub call: u64,
     decision: Option<DecisionRef>,
+    /// Fallbacks that may follow it, best first.
+    fallbacks: Vec<usize>,
+    /// It was made on a fallback.
+    is_fallback: bool,
+}
+
+impl Ticket {
+    /// The same with the number of another call.
+    #[must_use]
+    pub fn numbered(self, call: u64) -> Self {
+        Self { call, ..self }
+    }
+
+    /// The call on the first of its fallbacks; `None`: it has none.
+    #[must_use]
+    pub fn next(&self) -> Option<Self> {
+        let (first, rest) = self.fallbacks.split_first()?;
+        Some(Self { arm: *first, fallbacks: rest.to_vec(), is_fallback: true, ..self.clone() })
+    }
 }
 
 /// A policy at work.
@@ -79,6 +98,7 @@ impl<'s> Player<'s> {
         &mut self,
         truth: &Truth<'_>,
         site: Site<'_>,
+        case: Option<usize>,
         call: u64,
         now: UnixMillis,
     ) -> Result<Option<Ticket>, EngineError> {
@@ -91,17 +111,34 @@ impl<'s> Player<'s> {
                 learners[task].decide(call, &mut rng, |arm| standing[arm].offered.then_some(None))
             }
             Picker::Textbook(policies) => policies[task].choose_among(&mut rng, offered),
-            Picker::Known(kind) => known(kind, truth, task),
+            Picker::Known(kind) => known(kind, truth, task, case),
             Picker::Ledger => None,
         };
         let Some(ledger) = self.ledger.as_mut() else {
-            return Ok(wanted.map(|arm| Ticket { task, arm, call, decision: None }));
+            return Ok(wanted.map(|arm| ticket(task, arm, call, None)));
         };
         if wanted.is_none() && !matches!(self.picker, Picker::Ledger) {
             return Ok(None);
         }
         let found = ledger.decide(truth, site, wanted, now)?;
-        Ok(found.map(|(arm, decision)| Ticket { task, arm, call, decision: Some(decision) }))
+        Ok(found.map(|of| Ticket { fallbacks: of.fallbacks, ..ticket(task, of.arm, call, Some(of.decision)) }))
+    }
+
+    /// The call of a candidate that the caller names: the router is asked for it and hears of it, others never.
+    ///
+    /// # Errors
+    /// The engine refuses the request itself.
+    pub fn asked_for(
+        &mut self,
+        truth: &Truth<'_>,
+        site: Site<'_>,
+        arm: usize,
+        call: u64,
+        now: UnixMillis,
+    ) -> Result<Option<Ticket>, EngineError> {
+        let (Picker::Ledger, Some(ledger)) = (&self.picker, self.ledger.as_mut()) else { return Ok(None) };
+        let found = ledger.decide(truth, site, Some(arm), now)?;
+        Ok(found.map(|of| ticket(site.task, of.arm, call, Some(of.decision))))
     }
 
     /// Tells what came of a call.
@@ -126,7 +163,10 @@ impl<'s> Player<'s> {
             Picker::Known(_) | Picker::Ledger => {}
         }
         match (&mut self.ledger, &ticket.decision) {
-            (Some(ledger), Some(decision)) => ledger.record(decision, success, outcome, now),
+            (Some(ledger), Some(decision)) => {
+                let fallback = ticket.is_fallback.then_some((ticket.task, ticket.arm, ticket.call));
+                ledger.record(decision, fallback, success, outcome, now)
+            }
             _ => Ok(()),
         }
     }
@@ -167,9 +207,18 @@ fn learner(scenario: &Scenario, task: &TaskWorld, settings: &TaskSettings, truth
     Learner::new(settings.clone(), &costs).paced(HOUR_MS as f64 / scenario.per_hour)
 }
 
+fn ticket(task: usize, arm: usize, call: u64, decision: Option<DecisionRef>) -> Ticket {
+    Ticket { task, arm, call, decision, fallbacks: Vec::new(), is_fallback: false }
+}
+
 /// The choice of a policy that knows the truth; the first of equals.
-fn known(kind: &Kind, truth: &Truth<'_>, task: usize) -> Option<usize> {
-    let offered = || truth.now[task].iter().enumerate().filter(|(_, s)| s.offered);
+fn known(kind: &Kind, truth: &Truth<'_>, task: usize, case: Option<usize>) -> Option<usize> {
+    let chance = |(arm, standing): (usize, &Standing)| {
+        let mut here = *standing;
+        here.success = truth.chance(task, arm, case);
+        (arm, here)
+    };
+    let offered = || truth.now[task].iter().enumerate().filter(|(_, s)| s.offered).map(chance);
     let better: fn(&Standing, &Standing) -> bool = match kind {
         Kind::Always(model) => return offered().map(|(arm, _)| arm).find(|arm| truth.model_of(task, *arm) == *model),
         Kind::Cheapest => |a, b| a.mean_cost_nano < b.mean_cost_nano,
@@ -177,5 +226,5 @@ fn known(kind: &Kind, truth: &Truth<'_>, task: usize) -> Option<usize> {
         Kind::Oracle => |a, b| a.success > b.success || (a.success == b.success && a.mean_cost_nano < b.mean_cost_nano),
         Kind::Router(_) | Kind::Textbook(_) => return None,
     };
-    offered().reduce(|best, next| if better(next.1, best.1) { next } else { best }).map(|(arm, _)| arm)
+    offered().reduce(|best, next| if better(&next.1, &best.1) { next } else { best }).map(|(arm, _)| arm)
 }

@@ -56,6 +56,21 @@ pub struct TaskWorld {
     pub settings: TaskSettings,
     /// Its candidates.
     pub candidates: Vec<CandidateWorld>,
+    /// Kinds of calls that are harder (or easier) than the others; their shares add up to at most 1.
+    pub cases: Vec<Case>,
+}
+
+/// A kind of calls of a task type. A call that is tried again stays what it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// Its share of the calls, in [0, 1].
+    pub share: f64,
+    /// Chance of success there at the start, by candidate; `None`: as in any call. What happens to a candidate changes this
+    /// in the same proportion.
+    pub success: Vec<Option<f64>>,
+    /// The candidate that callers ask for by name, and in which share of these calls; only of single calls. No policy chooses
+    /// there, and no figure counts them.
+    pub pinned: Option<(usize, f64)>,
 }
 
 /// The truth of a candidate.
@@ -88,6 +103,8 @@ pub struct Workflow {
     pub steps: Vec<(String, usize)>,
     /// Tries a step has; ≥ 1.
     pub attempts: u32,
+    /// A failed step is tried again on the first fallback its decision offered, without asking anew; only of the router.
+    pub falls_back: bool,
 }
 
 /// Something that happens just before an arrival.
@@ -214,7 +231,8 @@ impl Scenario {
     #[must_use]
     pub fn needs_ledger(&self, policy: &Policy) -> bool {
         let catalogue = self.events.iter().any(|e| !matches!(e.what, What::Success(_) | What::Outage));
-        let world = catalogue || !self.workflows.is_empty() || !self.budgets.all.is_empty();
+        let pinned = self.tasks.iter().flat_map(|t| &t.cases).any(|case| case.pinned.is_some());
+        let world = catalogue || pinned || !self.workflows.is_empty() || !self.budgets.all.is_empty();
         let plain = |s: &TaskSettings| {
             s.max_cost.is_none()
                 && s.min_success_rate == 0.0

@@ -14,6 +14,7 @@ use crate::domain::time::UnixMillis;
 const TOKENS: u64 = 0x5449_4D45;
 const FEEDBACK: u64 = 0x464B;
 const TRAFFIC: u64 = 0x7254;
+const CASES: u64 = 0x4341_5345;
 
 /// A candidate as it stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -178,18 +179,51 @@ impl<'s> Truth<'s> {
         self.scenario.tasks[task].candidates[candidate].model
     }
 
+    /// What kind of call `subject` is; the tries of one call have the same subject. `None`: one of no case.
+    #[must_use]
+    pub fn case_of(&self, task: usize, subject: u64) -> Option<usize> {
+        let cases = &self.scenario.tasks[task].cases;
+        if cases.is_empty() {
+            return None;
+        }
+        let mut lot = uniform(self.scenario.seed ^ CASES, self.rep, subject, 0);
+        cases.iter().position(|case| {
+            lot -= case.share;
+            lot < 0.0
+        })
+    }
+
+    /// The candidate the caller of `subject` asks for by name.
+    #[must_use]
+    pub fn pinned(&self, task: usize, case: Option<usize>, subject: u64) -> Option<usize> {
+        let (arm, share) = self.scenario.tasks[task].cases[case?].pinned?;
+        (uniform(self.scenario.seed ^ CASES, self.rep, subject, 1) < share).then_some(arm)
+    }
+
+    /// The candidate's chance of success now, at calls of that case.
+    #[must_use]
+    pub fn chance(&self, task: usize, candidate: usize, case: Option<usize>) -> f64 {
+        let (now, world) = (self.now[task][candidate].success, &self.scenario.tasks[task]);
+        let own = case.and_then(|case| world.cases[case].success[candidate]);
+        own.map_or(now, |own| {
+            let start = world.candidates[candidate].success;
+            if start > 0.0 { (own * now / start).min(1.0) } else { own }
+        })
+    }
+
     /// The highest chance of success among the candidates offered.
     #[must_use]
-    pub fn best(&self, task: usize) -> f64 {
-        self.now[task].iter().filter(|s| s.offered).map(|s| s.success).fold(0.0, f64::max)
+    pub fn best(&self, task: usize, case: Option<usize>) -> f64 {
+        let offered = self.now[task].iter().enumerate().filter(|(_, s)| s.offered);
+        offered.map(|(arm, _)| self.chance(task, arm, case)).fold(0.0, f64::max)
     }
 
     /// What comes of the call numbered `call` where it is given to that candidate.
     #[must_use]
-    pub fn outcome(&self, task: usize, candidate: usize, call: u64) -> Outcome {
+    pub fn outcome(&self, task: usize, candidate: usize, case: Option<usize>, call: u64) -> Outcome {
         let (seed, rep) = (self.scenario.seed, self.rep);
         let (standing, truth) = (&self.now[task][candidate], &self.scenario.tasks[task].candidates[candidate]);
-        let success = uniform(seed, rep, call, candidate) < standing.success;
+        let success = uniform(seed, rep, call, candidate) < self.chance(task, candidate, case);
         let mut drawn = [0.0; 3];
         if standing.flat.is_none() || truth.latency_ms.sigma > 0.0 {
             drawn = normals(seed ^ TOKENS, place(seed ^ TOKENS, rep, call, candidate));
