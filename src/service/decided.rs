@@ -5,26 +5,43 @@ use std::sync::Arc;
 
 use super::reply::PolicyReply;
 use super::{Service, ServiceError, explain};
-use crate::domain::call::Settled;
+use crate::domain::call::{CallNo, Settled, Stage};
 use crate::domain::catalog::{Model, TaskCandidate};
-use crate::domain::event::{Body, Decided, Event};
+use crate::domain::event::{Body, Decided, Event, PolicyVerdict};
 use crate::domain::filter::Exclusion;
 use crate::domain::names::{NameId, NameKind};
-use crate::engine::Engine;
+use crate::engine::{Engine, hydrate};
 use crate::journal::codec;
 
+/// What is said instead of the first answer where its call was voided since: the hold was given back, so to say again that the
+/// call may be made would let one through that nothing is held for and no outcome can follow from.
+pub(super) const VOIDED: &str = "It was voided: the call was declared never made, and nothing is held for it any more. Ask again \
+                                 with another idempotency_key.";
+
 impl Service {
-    /// The answer that event `seq` stands for.
+    /// The answer that event `seq` stands for; one whose call was voided since goes ahead no more.
     pub(super) fn decided_before(&self, seq: u64) -> Result<PolicyReply, ServiceError> {
         let event = self.event_at(seq)?;
-        let Body::Decided(decided) = event.body else { return Err(gone(seq)) };
-        let engine = self.engine.lock();
+        let Body::Decided(mut decided) = event.body else { return Err(gone(seq)) };
+        let decision_id = self.decision_id(&decided, event.at);
+        let mut engine = self.engine.lock();
+        if self.is_voided(&mut engine, decided.number) {
+            (decided.verdict, decided.reason) = (PolicyVerdict::Block, VOIDED.to_owned());
+            (decided.place.candidate, decided.exhausted) = (NameId::NONE, None);
+            (decided.estimate, decided.max_output_tokens) = (None, None);
+            decided.fallbacks.clear();
+        }
         let at = (decided.catalog as usize).checked_sub(1);
         let version = at.and_then(|i| engine.state.catalog_versions.get(i)).cloned().unwrap_or_default();
         let mut reply = replay(&engine, &decided, version);
         drop(engine);
-        reply.decision_id = Some(self.decision_id(&decided, event.at));
+        reply.decision_id = Some(decision_id);
         Ok(reply)
+    }
+
+    /// Whether the call of a decision or gate was declared never made.
+    pub(super) fn is_voided(&self, engine: &mut Engine, number: CallNo) -> bool {
+        hydrate::call(&mut engine.state, &self.shelf, number).is_some_and(|call| call.stage == Stage::Voided)
     }
 
     /// What event `seq`, an outcome or a correction, said of its call.

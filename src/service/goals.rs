@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::decided::VOIDED;
 use super::goal_reply::{BudgetStanding, ChangeReply, Exhaustion, GateReply, GoalActReply, GoalReply, LastOutcome};
 use super::{Service, ServiceError, Synced};
 use crate::domain::budget::{Charge, Site};
 use crate::domain::call::CallNo;
-use crate::domain::event::{Body, Exhausted, Gated};
+use crate::domain::event::{Body, Exhausted, Gated, PolicyVerdict};
 use crate::domain::goal::Goal;
 use crate::domain::grading;
 use crate::domain::names::Labels;
@@ -102,16 +103,20 @@ impl Service {
         Ok(Gate::Now(Box::new(self.gate_reply(gated, &lines, last, now)), synced))
     }
 
-    /// The answer that event `seq` stands for, with its accounts as they stand now.
+    /// The answer that event `seq` stands for, with its accounts as they stand now; one that was voided since goes ahead no
+    /// more.
     fn gated_before(&self, seq: u64) -> Result<GateReply, ServiceError> {
         let event = self.event_at(seq)?;
-        let Body::Gated(gated) = event.body else {
+        let Body::Gated(mut gated) = event.body else {
             return Err(ServiceError::Internal(format!("event {seq} is no gate")));
         };
         let mut engine = self.engine.lock();
         hydrate::chain(&mut engine.state, &self.shelf, &gated.place.goal);
         let lines = engine.standing(&gated.charges, &gated.place.goal);
         let last = self.last_outcome(&mut engine, &gated);
+        if self.is_voided(&mut engine, gated.number) {
+            (gated.verdict, gated.reason, gated.exhausted) = (PolicyVerdict::Block, VOIDED.to_owned(), None);
+        }
         drop(engine);
         Ok(self.gate_reply(&gated, &lines, last, event.at))
     }

@@ -91,6 +91,32 @@ async fn a_gate_answers_its_key_with_the_first_answer() {
 }
 
 #[tokio::test]
+async fn the_key_of_a_voided_decision_or_gate_lets_nothing_through() {
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start_with("[[budget]]\nid = \"run\"\nscope = \"goal\"\nlimit = \"1.00\"\n");
+    let mut router = daemon.router().await;
+    let keyed = pb::GetPolicyRequest { idempotency_key: Some("k".into()), ..in_goal("single", "g", "answer") };
+    let gated = pb::GateStepRequest { idempotency_key: Some("k".into()), ..gate("g", "search") };
+    let decision = router.get_policy(keyed.clone()).await.unwrap().into_inner();
+    let hold_id = router.gate_step(gated.clone()).await.unwrap().into_inner().hold_id;
+    assert!(decision.proceed && hold_id.is_some());
+    for (decision_id, hold_id) in [(decision.decision_id.clone(), None), (None, hold_id)] {
+        let void = pb::VoidDecisionRequest { decision_id, hold_id, ..Default::default() };
+        router.void_decision(void).await.unwrap();
+    }
+    let again = router.get_policy(keyed).await.unwrap().into_inner();
+    assert_eq!((again.proceed, again.verdict(), again.model), (false, Verdict::Block, None));
+    assert_eq!(again.decision_id, decision.decision_id, "the same decision, which goes ahead no more");
+    assert!(again.reason.starts_with("It was voided"), "{}", again.reason);
+    let again = router.gate_step(gated).await.unwrap().into_inner();
+    assert_eq!((again.proceed, again.verdict(), again.hold_id), (false, Verdict::Block, None));
+    assert!(again.reason.starts_with("It was voided"), "{}", again.reason);
+    let goal = pb::GetGoalRequest { goal_id: "g".into() };
+    let budgets = daemon.goals().await.get_goal(goal).await.unwrap().into_inner().goal.unwrap().budgets;
+    assert_eq!((budgets[0].held, budgets[0].spent), (0.0, 0.0), "the money stays released");
+}
+
+#[tokio::test]
 async fn a_goal_ends_is_corrected_and_comes_back() {
     let (_home, daemon) = usual();
     let mut router = daemon.router().await;
