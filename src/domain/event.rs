@@ -427,7 +427,7 @@ pub struct Decided {
     pub catalog: u32,
     /// Service tier the caller will buy.
     pub service_tier: super::catalog::ServiceTier,
-    /// The sentence of the rule that answered; empty where the router did.
+    /// The sentence of the rule that answered, or what let the call through a budget that is used up; else empty.
     pub reason: String,
     /// What it is booked on.
     pub charges: Vec<Charge>,

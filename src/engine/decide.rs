@@ -106,7 +106,8 @@ impl Engine {
         };
         let admission = self.admission(&site, &request.asked.parent_goal, now);
         let is = self.will_retry(&request.goal_id, decided.place.step_key);
-        let weighed = is && !is_trial(number);
+        // A fallback is a retry too.
+        let weighed = (is || request.fallback_allowed) && !is_trial(number);
         let worth = if weighed { self.worth(&request.goal_id, site.workflow, &admission) } else { None };
         let retry = Retry { is, worth };
         let rule = settings.rule();
@@ -356,7 +357,8 @@ fn add_fallbacks(
     rule: Rule,
     choice: &Choice,
 ) -> Vec<usize> {
-    let mut rest: Vec<Contender> = contenders(seats).into_iter().filter(|c| Some(c.index) != choice.seat).collect();
+    let may_follow = |c: &Contender| Some(c.index) != choice.seat && seats[c.index].stop.is_none();
+    let mut rest: Vec<Contender> = contenders(seats).into_iter().filter(may_follow).collect();
     match choice.downgraded_by {
         Some(_) => rest.sort_by_key(by_cost),
         None => rank(&mut rest, rule),
@@ -425,7 +427,7 @@ fn book(decided: &mut Decided, admission: &Admission, seats: &[Seat<'_>], choice
 
 /// Why no retry pays, by the candidate of which a success is likeliest; empty where that is not what keeps all from playing.
 fn stop(seats: &[Seat<'_>]) -> String {
-    let stopped = seats.iter().filter_map(|s| s.stop.as_ref());
+    let stopped = seats.iter().filter(|s| s.exclusion.is_some()).filter_map(|s| s.stop.as_ref());
     stopped.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, why)| why.clone()).unwrap_or_default()
 }
 

@@ -203,7 +203,7 @@ pub(super) struct Seat<'a> {
     pub(super) need: Need,
     /// The strictest budget it does not fit.
     pub(super) over: Option<usize>,
-    /// The chance of a retry with it, and why that does not pay.
+    /// The chance of a retry with it, and why that does not pay; looked for where it would be one, or may be a fallback.
     pub(super) stop: Option<(f64, String)>,
 }
 
@@ -240,7 +240,7 @@ impl<'a> Seat<'a> {
             let known = row.retries.counts(now);
             Some((known.chance()?, worth.stop(known, &row.candidate.id, price)?))
         });
-        if stop.is_some() {
+        if retry.is && stop.is_some() {
             exclusion = Some(Exclusion::RetryDoesNotPay);
         }
         Self { row, theta, exclusion, expected, source, hold, input, need, over, stop }

@@ -180,6 +180,28 @@ fn a_retry_with_a_model_that_no_longer_pays_is_stopped_and_another_model_is_not(
 }
 
 #[test]
+fn no_fallback_is_offered_that_would_not_pay_as_the_retry_it_is() {
+    let mut engine = where_gpt_4o_never_mends_its_failures();
+    let (mut offered, mut kept_back) = (0, 0);
+    for n in 0..60 {
+        let mut request = PolicyRequest { workflow: "w".to_owned(), ..ask(&format!("f{n}"), 6_000) };
+        request.fallback_allowed = true;
+        request.asked.allowed_models.push("openai/gpt-4o-mini".to_owned());
+        let answer = decide(&mut engine, &request, NOW);
+        let name = |id| engine.state.names.text(NameKind::Candidate, id);
+        if name(answer.decided.place.candidate) == "openai/gpt-4o" {
+            assert_eq!(answer.decided.fallbacks.len(), 1, "nothing is known of retries with gpt-4o-mini");
+            continue;
+        }
+        let is_trial = crate::engine::fail_fast::is_trial(answer.decided.number);
+        assert_eq!(answer.decided.fallbacks.len(), usize::from(is_trial), "goal f{n}: {:?}", answer.decided.fallbacks);
+        *if is_trial { &mut offered } else { &mut kept_back } += 1;
+        assert_eq!(answer.decided.reason, "");
+    }
+    assert!(offered > 0 && kept_back > 20, "{offered} offered, {kept_back} not");
+}
+
+#[test]
 fn a_gate_before_a_step_of_a_model_learns_from_the_model_that_served_it_last() {
     let mut engine = where_gpt_4o_never_mends_its_failures();
     let mut request = PolicyRequest { workflow: "w".to_owned(), ..ask("last", 6_000) };
