@@ -83,7 +83,7 @@ fn read_detailed<'r>(table: Section<'r>, models: &Catalog) -> (Option<TaskCandid
 }
 
 /// The canonical id (`provider/name` or `provider/name#variant`) and the model `name` stands for.
-fn resolve(place: &Value<'_>, name: &str, models: &Catalog) -> Option<(Arc<str>, Arc<Model>)> {
+pub(super) fn resolve(place: &Value<'_>, name: &str, models: &Catalog) -> Option<(Arc<str>, Arc<Model>)> {
     let (stem, variant) = name.split_once('#').map_or((name, None), |(stem, variant)| (stem, Some(variant)));
     if variant == Some("") {
         place.error(format!("{} has no variant after `#`", quoted(name)), None);

@@ -252,27 +252,41 @@ task = "triage"
 }
 
 #[test]
-fn what_is_not_there_yet_is_refused_by_name() {
+fn a_rollout_must_be_one_that_can_be() {
     let lines = r#"[[task]]
 id = "t"
 candidates = ["gpt-4o"]
-mode = "observe"
-serve_share = 0.5
-holdout = { model = "openai/gpt-4o", share = 0.05 }
+serve_share = 1.5
+holdout = { model = "openai/gpt-4o-mini", share = 0.05 }
 half_life_days = -1
 learn_from = "gaol"
 "#;
     let expected = [
-        "15:8 task[0].mode: the mode `observe` is not available in this version",
-        "16:15 task[0].serve_share: a `serve_share` below 1 is not available in this version",
-        "17:11 task[0].holdout: `holdout` is not available in this version",
-        "18:18 task[0].half_life_days: -1 is not from 0 to 36500",
-        "19:14 task[0].learn_from: unknown value `gaol`",
+        "15:15 task[0].serve_share: 1.5 is not from 0 to 1",
+        "16:21 task[0].holdout.model: `openai/gpt-4o-mini` is not a candidate of this task type",
+        "17:18 task[0].half_life_days: -1 is not from 0 to 36500",
+        "18:14 task[0].learn_from: unknown value `gaol`",
     ];
     assert_eq!(short(lines), expected);
     let typo = short("[[task]]\nid = \"t\"\ncandidates = [\"gpt-4o\"]\nmode = \"serv\"\nserve_share = 2\n");
     let expected = ["15:8 task[0].mode: unknown value `serv`", "16:15 task[0].serve_share: 2 is not from 0 to 1"];
     assert_eq!(typo, expected);
+    let lines = r#"[[task]]
+id = "t"
+candidates = ["gpt-4o", "gpt-4o-mini"]
+shadow = ["gpt-4o-mini"]
+holdout = { model = "gpt-4o-mini", share = -0.5, part = 1 }
+[[task]]
+id = "u"
+candidates = ["gpt-4o"]
+holdout = { model = "gpt-5o" }
+"#;
+    let expected = [
+        "16:44 task[0].holdout.share: -0.5 is not from 0 to 1",
+        "16:50 task[0].holdout.part: unknown key `part`",
+        "20:11 task[1].holdout.share: `share` is missing",
+    ];
+    assert_eq!(short(lines), expected);
 }
 
 #[test]

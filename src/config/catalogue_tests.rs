@@ -11,6 +11,7 @@ use crate::domain::history::Memory;
 use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use crate::domain::param::ParamValue;
 use crate::domain::pricing::{MatchStep, Usage};
+use crate::domain::rollout::{Holdout, Mode, Rollout};
 use crate::domain::time::UnixMillis;
 
 pub(super) const MODELS: &str = r#"schema = 1
@@ -77,7 +78,8 @@ sticky = "step"
 pins = "exchangeable"
 learn_from = "goal"
 mode = "serve"
-serve_share = 1.0
+serve_share = 0.25
+holdout = { model = "4o", share = 0.05 }
 reward = "quality"
 min_success_rate = 0.5
 max_cost_usd = "0.05"
@@ -141,7 +143,10 @@ fn a_whole_catalogue_is_read() {
     assert_eq!((settings.sibling_prior, TaskSettings::default().sibling_prior), (12, 0));
     let memory = Memory { half_life_ms: 43_200_000, half_life_outcomes: 1_386, evidence_cap: 5_000 };
     assert_eq!((settings.memory, settings.detects_changes), (memory, false));
+    let held_out = Some(Holdout { model: "openai/gpt-4o".into(), share: 0.05 });
+    assert_eq!(settings.rollout, Rollout { mode: Mode::Serve, serve_share: 0.25, holdout: held_out });
     let untold = TaskSettings::default();
+    assert!(!untold.rollout.is_in_force(), "the router serves all");
     assert!(untold.memory.is_perfect() && untold.detects_changes, "changes are looked for, nothing else is forgotten");
     let rule = Rule {
         label_equals: Some(("cached".into(), "true".into())),

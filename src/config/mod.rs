@@ -28,6 +28,7 @@ mod model_names;
 mod models;
 mod prices;
 mod report;
+mod rollout;
 mod scenario;
 mod scenario_events;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! `[[task]]` of models.toml: how a task type chooses among its candidates. What this version cannot do yet is
-//! refused by name and never passed over. Its candidates are read next door.
+//! `[[task]]` of models.toml: how a task type chooses among its candidates. Its candidates and
+//! its rollout are read next door.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use crate::domain::time::DAY_MS;
 
 use super::candidates::{read_candidates, read_prior};
 use super::report::quoted;
+use super::rollout::read_rollout;
 use super::section::{Section, Value};
 
 /// Shortest and longest time a decision waits for its outcome.
@@ -31,8 +32,8 @@ pub(super) fn read_tasks(root: &Section<'_>, models: &Catalog) -> Vec<Task> {
         let place = section.need("id");
         let id = place.as_ref().and_then(Value::id);
         let candidates = read_candidates(&section, models);
-        let settings = read_settings(&section, &TaskSettings::default());
-        refuse_what_is_not_there_yet(&section);
+        let rollout = read_rollout(&section, models, &candidates);
+        let settings = TaskSettings { rollout, ..read_settings(&section, &TaskSettings::default()) };
         section.finish();
         let (Some(place), Some(id)) = (place, id) else { continue };
         if !seen.insert(id) {
@@ -85,6 +86,7 @@ pub(super) fn read_settings(section: &Section<'_>, design: &TaskSettings) -> Tas
             Some(rules) => rules.list().iter().filter_map(read_rule).collect(),
             None => design.rules.clone(),
         },
+        rollout: design.rollout.clone(),
     };
     if let Some(objective) = objective.filter(|_| settings.objective == Objective::NetValue)
         && settings.value == NanoUsd::ZERO
@@ -118,24 +120,4 @@ fn read_rule(value: &Value<'_>) -> Option<Rule> {
     }
     let label_equals = label.zip(equals).map(|(label, text)| (label.to_owned(), text.to_owned()));
     Some(Rule { label_equals, step, reversible, verdict: verdict?, reason: reason?.to_owned() })
-}
-
-/// Keys of the contract whose feature this version does not have: their default is accepted, nothing else is.
-fn refuse_what_is_not_there_yet(section: &Section<'_>) {
-    let refuse = |value: &Value<'_>, what: &str, help: &str| {
-        value.error(format!("{what} is not available in this version"), Some(help.to_owned()));
-    };
-    if let Some(v) = section.get("mode")
-        && v.word(&[("serve", false), ("observe", true)]) == Some(true)
-    {
-        refuse(&v, "the mode `observe`", "use mode = \"serve\", or leave the key out");
-    }
-    if let Some(v) = section.get("serve_share")
-        && v.fraction().is_some_and(|share| share < 1.0)
-    {
-        refuse(&v, "a `serve_share` below 1", "use serve_share = 1.0, or leave the key out");
-    }
-    if let Some(v) = section.get("holdout") {
-        refuse(&v, "`holdout`", "leave the key out");
-    }
 }

@@ -7,6 +7,7 @@ use super::money::NanoUsd;
 use super::names::{LabelsId, NameId};
 use super::outcome::{CostSource, FailureReason, QualityMicro, Verdict};
 use super::pricing::Usage;
+use super::rollout::Assigned;
 use super::time::UnixMillis;
 
 /// Number of a call; decisions and calls routed elsewhere share one rising sequence. The epoch (one a start of the
@@ -46,7 +47,7 @@ super::outcome::words! {
         Router = 1, "router";
         /// The randomised holdout.
         Holdout = 2, "holdout";
-        /// The caller's own model in observe mode.
+        /// The caller's own model: in observe mode, or where the router does not serve all.
         Observe = 3, "observe";
         /// A request that left one model by name.
         Pinned = 4, "pinned";
@@ -88,6 +89,8 @@ pub struct CallTraits {
     pub quality_reward: bool,
     /// Without a verdict of its own, it has that of its goal's end.
     pub learns_from_goal: bool,
+    /// By what it got its arm, where a rollout drew it.
+    pub assigned: Assigned,
 }
 
 /// Where a call stands.

@@ -8,6 +8,7 @@ use super::choose;
 use super::history::Memory;
 use super::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use super::param::ParamValue;
+use super::rollout::Rollout;
 use super::time::UnixMillis;
 
 /// The service tier a call was bought at; each has its own price rows.
@@ -295,6 +296,8 @@ pub struct TaskSettings {
     pub decision_ttl_ms: i64,
     /// Deterministic rules, tried in order.
     pub rules: Vec<Rule>,
+    /// How far the router is rolled out.
+    pub rollout: Rollout,
 }
 
 impl TaskSettings {
@@ -331,6 +334,7 @@ impl Default for TaskSettings {
             detects_changes: true,
             decision_ttl_ms: super::time::HOUR_MS,
             rules: Vec::new(),
+            rollout: Rollout::default(),
         }
     }
 }

@@ -413,6 +413,8 @@ pub struct Decided {
     pub estimate_source: EstimateSource,
     /// The most output tokens the caller should ask for.
     pub max_output_tokens: Option<u64>,
+    /// What the router would have served, where another arm was served; `None`: it was served, or had nothing to serve.
+    pub advised: Option<NameId>,
     /// Ranked fallbacks with their expected cost.
     pub fallbacks: Vec<(NameId, Option<NanoUsd>)>,
     /// Those who competed, in rising expected cost.

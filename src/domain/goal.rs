@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::budget::{Account, Opened};
-use super::call::{Call, CallNo, Order};
+use super::call::{Arm, Call, CallNo, Order};
 use super::money::NanoUsd;
 use super::names::{Labels, LabelsId, NameId, NameKind, Names};
 use super::outcome::QualityMicro;
@@ -228,6 +228,8 @@ pub struct Goal {
     pub calls: u32,
     /// Some of its calls are rewarded by its end.
     pub teaches: bool,
+    /// The arms that rollouts drew for it (for it and all goals below it), each with its task type: as first drawn.
+    pub arms: Vec<(NameId, Arm)>,
     /// A goal above it is of the same workflow.
     pub within_kin: bool,
     /// Summed without its workflow and labels, because the hour of its closing had too many combinations of them already.
@@ -260,6 +262,12 @@ impl Goal {
     #[must_use]
     pub fn began_at(&self) -> UnixMillis {
         self.thread.entries.first().map_or(self.opened_at, |first| first.order.at.min(self.opened_at))
+    }
+
+    /// The arm a rollout of `task` drew for it.
+    #[must_use]
+    pub fn arm(&self, task: NameId) -> Option<Arm> {
+        self.arms.iter().find(|(of, _)| *of == task).map(|(_, arm)| *arm)
     }
 
     /// Adds a note; of too many, the first stays and the oldest of the others goes.

@@ -30,6 +30,7 @@ pub mod request;
 pub mod request_goal;
 pub mod retention;
 pub mod retries;
+pub mod rollout;
 pub mod rollup;
 pub mod series;
 pub mod sketch;

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::call::{Arm, CallNo, CallTraits, Selection};
 use super::names::NameId;
 use super::outcome::DecisionRef;
+use super::rollout::Assigned;
 use super::time::UnixMillis;
 
 /// Key that authenticates ids; drawn once for a data directory.
@@ -73,7 +74,8 @@ impl TokenKey {
         bytes[27] = (of.traits.arm as u8) << 4 | of.traits.selection as u8;
         bytes[28] = u8::from(of.traits.may_teach)
             | u8::from(of.traits.quality_reward) << 1
-            | u8::from(of.traits.learns_from_goal) << 2;
+            | u8::from(of.traits.learns_from_goal) << 2
+            | (of.traits.assigned as u8) << 3;
         let mac = self.mac(kind, &bytes[..BODY]);
         bytes[BODY..].copy_from_slice(&mac);
         let mut text = String::with_capacity(2 + 52);
@@ -105,6 +107,7 @@ impl TokenKey {
                 may_teach: bytes[28] & 1 != 0,
                 quality_reward: bytes[28] & 2 != 0,
                 learns_from_goal: bytes[28] & 4 != 0,
+                assigned: Assigned::from_number(bytes[28] >> 3 & 3)?,
             },
         })
     }
@@ -148,6 +151,7 @@ mod tests {
                 may_teach: false,
                 quality_reward: true,
                 learns_from_goal: true,
+                assigned: Assigned::ByDecision,
             },
         }
     }

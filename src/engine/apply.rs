@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::apply_goals;
+use super::{apply_goals, arms};
 use crate::domain::call::{Arm, Call, CallNo, Stage};
 use crate::domain::event::{Body, Decided, Event, Key, NewCall, OutcomeAmended, OutcomeRecorded};
 use crate::domain::flag::FlagLook;
@@ -72,6 +72,7 @@ fn decide(state: &mut State, seq: u64, event: &Event, decided: &Decided) {
     let place = &decided.place;
     let parent = decided.asked.as_ref().map_or("", |a| &a.parent_goal);
     apply_goals::asked(state, place, parent, event.at);
+    arms::keep(state, decided);
     if place.candidate == NameId::NONE {
         return;
     }

@@ -8,13 +8,14 @@ use rand::RngExt as _;
 
 use super::Engine;
 use super::admission::{Admission, Line, Need};
+use super::arms::{self, Assignment};
 use super::error::{EngineError, FieldViolation};
 use super::fail_fast::is_trial;
 use super::naming::Naming;
 use super::seat::{Limits, Retry, Seat};
 use crate::domain::budget::{OnExceed, Site};
 use crate::domain::call::{Arm, CallTraits, Order, Selection};
-use crate::domain::catalog::{Pins, Reward, Rule as TaskRule, RuleVerdict, Sticky, Task, TaskSettings};
+use crate::domain::catalog::{Reward, Rule as TaskRule, RuleVerdict, Sticky, Task, TaskSettings};
 use crate::domain::cell::EstimateSource;
 use crate::domain::choose::{Contender, Rule, rank, select};
 use crate::domain::draw::{decision_rng, draw_beta};
@@ -23,6 +24,7 @@ use crate::domain::filter::Exclusion;
 use crate::domain::goal::{ANCESTORS_MAX, KeptDraw};
 use crate::domain::names::{Labels, NameId};
 use crate::domain::request::PolicyRequest;
+use crate::domain::rollout::Assigned;
 use crate::domain::time::UnixMillis;
 
 /// The most fallbacks an answer lists.
@@ -39,6 +41,8 @@ pub struct PolicyAnswer {
     pub task: Arc<Task>,
     /// Place of the candidate served among those of the task type.
     pub served: Option<usize>,
+    /// Place of the candidate the router would have served, where an arm of a rollout serves another.
+    pub advised: Option<usize>,
     /// Places of the fallbacks, best first.
     pub fallbacks: Vec<usize>,
     /// Every candidate as it stood, in catalogue order.
@@ -73,12 +77,12 @@ pub struct SeatView {
 }
 
 /// Which of the seats was taken, and why that one.
-struct Choice {
-    seat: Option<usize>,
-    selection: Selection,
-    kept: Option<KeptDraw>,
+pub(super) struct Choice {
+    pub(super) seat: Option<usize>,
+    pub(super) selection: Selection,
+    pub(super) kept: Option<KeptDraw>,
     /// The budget that the router's own choice did not fit, where another took its place (or none could).
-    downgraded_by: Option<usize>,
+    pub(super) downgraded_by: Option<usize>,
 }
 
 impl Engine {
@@ -93,6 +97,7 @@ impl Engine {
         let limits = Limits::new(self.catalog(), request, &table.task.settings)?;
         let number = self.next_call;
         let settings = &table.task.settings;
+        arms::check_own(request, &limits, &table.task)?;
         self.check_parent(&request.goal_id, &request.asked.parent_goal)?;
         let labels = self.labels_of(&request.goal_id, &request.asked.parent_goal, &request.labels);
         let mut decided = self.blank(request, &labels, table.id, &mut naming, now, settings);
@@ -111,7 +116,7 @@ impl Engine {
         let worth = if weighed { self.worth(&request.goal_id, site.workflow, &admission) } else { None };
         let retry = Retry { is, worth };
         let rule = settings.rule();
-        let (mut seats, mut served, mut fallbacks) = (Vec::new(), None, Vec::new());
+        let (mut seats, mut served, mut advised, mut fallbacks) = (Vec::new(), None, None, Vec::new());
         if let Some(found) = matching_rule(request, settings) {
             decided.verdict = match found.verdict {
                 RuleVerdict::NoModel => PolicyVerdict::NoModel,
@@ -125,13 +130,16 @@ impl Engine {
                 .iter()
                 .map(|row| Seat::new(row, &limits, &admission, retry, now, draw_beta(&mut rng, row.posterior)))
                 .collect();
-            let pinned = limits.is_pin(&seats);
+            let rollout = &settings.rollout;
+            let assigned = self.assignment(request, (table.id, &request.task_type), rollout, &limits, &seats);
             let choice = self.pick(request, &decided, &seats, &admission, settings, rule, rng.random(), rng.random());
-            let choice = downgraded(&admission, &seats, choice);
-            fallbacks = self.fill(request, &mut decided, &seats, &admission, settings, rule, &choice, pinned);
+            advised = choice.seat.filter(|_| assigned.own.is_some());
+            decided.advised = advised.map(|seat| seats[seat].row.id);
+            let choice = downgraded(&admission, &seats, assigned.served(&seats, choice));
+            fallbacks = self.fill(request, &mut decided, &seats, &admission, settings, rule, &choice, &assigned);
             served = choice.seat;
             if served.is_none() {
-                decided.reason = stop(&seats);
+                decided.reason = assigned.stop(&seats).unwrap_or_else(|| stop(&seats));
             }
             book(&mut decided, &admission, &seats, &choice, &fallbacks);
             if decided.charges.is_empty() {
@@ -144,6 +152,7 @@ impl Engine {
             events: Vec::new(),
             task: table.task.clone(),
             served,
+            advised,
             fallbacks,
             seats: if request.explain { seats.iter().map(Seat::view).collect() } else { Vec::new() },
             rule,
@@ -243,6 +252,7 @@ impl Engine {
                 may_teach: true,
                 quality_reward: settings.reward == Reward::Quality,
                 learns_from_goal: settings.learns_from_goal,
+                assigned: Assigned::No,
             },
             irreversible: request.irreversible,
             expires_at: now.plus_ms(settings.decision_ttl_ms),
@@ -250,6 +260,7 @@ impl Engine {
             estimate: None,
             estimate_source: EstimateSource::Unknown,
             max_output_tokens: None,
+            advised: None,
             fallbacks: Vec::new(),
             competitors: Vec::new(),
             exclusions: Vec::new(),
@@ -323,25 +334,25 @@ impl Engine {
         settings: &TaskSettings,
         rule: Rule,
         choice: &Choice,
-        pinned: bool,
+        assigned: &Assignment,
     ) -> Vec<usize> {
-        decided.exclusions = seats.iter().filter_map(|s| s.exclusion.map(|why| (s.row.id, why))).collect();
+        let kept_out = seats.iter().enumerate().filter(|(i, _)| Some(*i) != choice.seat);
+        decided.exclusions = kept_out.filter_map(|(_, s)| s.exclusion.map(|why| (s.row.id, why))).collect();
+        (decided.traits.arm, decided.traits.assigned) = (assigned.arm, assigned.by);
         let Some(chosen) = choice.seat.map(|i| &seats[i]) else { return Vec::new() };
         decided.verdict = PolicyVerdict::Allow;
         decided.place.candidate = chosen.row.id;
         decided.traits.selection = choice.selection;
-        if pinned {
-            decided.traits.arm = Arm::Pinned;
-            decided.traits.may_teach = settings.pins == Pins::Exchangeable;
-        }
+        decided.traits.may_teach = assigned.may_teach(settings);
         decided.estimate = chosen.expected;
         decided.estimate_source = chosen.source;
         decided.hold = chosen.hold;
         decided.competitors = competitors(seats);
-        let allowed = request.fallback_allowed;
+        // A fallback is a choice of the router's, which has no say in the other arms.
+        let allowed = request.fallback_allowed && matches!(assigned.arm, Arm::Router | Arm::Pinned);
         let fallbacks = if allowed { add_fallbacks(decided, seats, admission, rule, choice) } else { Vec::new() };
         // A choice that a budget forced is asked for again next time: there may be more money then.
-        let steers = !pinned && !request.irreversible && choice.downgraded_by.is_none();
+        let steers = assigned.steers() && !request.irreversible && choice.downgraded_by.is_none();
         decided.drawn_by = choice.kept.map(|k| k.drawn_by);
         decided.keep = if steers { sticky_key(decided, settings) } else { None };
         fallbacks

@@ -14,6 +14,7 @@ use crate::domain::goal::ThreadVerdict;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::request_goal::GateRequest;
+use crate::domain::rollout::Assigned;
 use crate::domain::time::{HOUR_MS, UnixMillis};
 use crate::domain::tool::ToolState;
 
@@ -29,6 +30,7 @@ pub fn gate_traits() -> CallTraits {
         may_teach: false,
         quality_reward: false,
         learns_from_goal: false,
+        assigned: Assigned::No,
     }
 }
 

@@ -6,6 +6,7 @@ mod admission;
 mod amend;
 mod apply;
 mod apply_goals;
+mod arms;
 mod decide;
 mod error;
 mod fail_fast;
@@ -19,6 +20,8 @@ mod seat;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod tests_arms;
 #[cfg(test)]
 mod tests_goals;
 #[cfg(test)]

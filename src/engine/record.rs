@@ -13,6 +13,7 @@ use crate::domain::event::{Body, Event, Key, NewCall, OutcomeRecorded, Place};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::outcome::{CostSource, DecisionRef, OutcomeOf, OutcomeReport};
+use crate::domain::rollout::Assigned;
 use crate::domain::state::State;
 use crate::domain::time::UnixMillis;
 
@@ -299,6 +300,7 @@ impl Engine {
             may_teach: exchangeable && offered.is_some(),
             quality_reward: settings.as_ref().is_some_and(|t| t.settings.reward == Reward::Quality),
             learns_from_goal: settings.as_ref().is_some_and(|t| t.settings.learns_from_goal),
+            assigned: Assigned::No,
         };
         let labels = self.labels_of(&report.goal_id, "", &report.labels);
         let workflow = self.workflow_of(&report.goal_id, &report.workflow).to_owned();

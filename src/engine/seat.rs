@@ -24,6 +24,8 @@ pub(super) struct Limits<'a> {
     floor: Option<f64>,
     allowed: Vec<Named>,
     denied: Vec<Named>,
+    /// The caller's own choice.
+    own: Option<Named>,
 }
 
 /// A model named in a constraint: a candidate id, or any id of its model.
@@ -51,8 +53,10 @@ impl<'a> Limits<'a> {
         let asked = &request.asked;
         let mut allowed = names(catalog, "constraints.allowed_models", &asked.allowed_models)?;
         let denied = names(catalog, "constraints.denied_models", &asked.denied_models)?;
-        if !asked.requested_model.is_empty() && !allowed.is_empty() {
-            let own = names(catalog, "requested_model", std::slice::from_ref(&asked.requested_model))?;
+        let own = std::slice::from_ref(&asked.requested_model);
+        let matters = !allowed.is_empty() || settings.rollout.share() < 1.0;
+        let own = if own[0].is_empty() || !matters { Vec::new() } else { names(catalog, "requested_model", own)? };
+        if !own.is_empty() && !allowed.is_empty() {
             allowed.retain(|a| own.iter().any(|o| o.text == a.text || (o.model.is_some() && o.model == a.model)));
             if allowed.is_empty() {
                 let say = "is not among `constraints.allowed_models`; name it there too, or leave one of the two out";
@@ -64,13 +68,18 @@ impl<'a> Limits<'a> {
             (a, b) => a.or(b),
         };
         let floor = asked.min_success_rate.filter(|f| *f > settings.min_success_rate);
-        Ok(Self { request, ceiling, floor, allowed, denied })
+        Ok(Self { request, ceiling, floor, allowed, denied, own: own.into_iter().next() })
     }
 
     /// What a call may cost without breaking a promise: its hold where that is the worst case, because the caller said
     /// `max_output_tokens`; else the ceiling; else nothing is promised.
     pub(super) fn reserved(&self, hold: Option<NanoUsd>) -> Option<NanoUsd> {
         if self.request.estimate.max_output_tokens.is_some() { hold } else { self.ceiling }
+    }
+
+    /// Whether a candidate is the caller's own choice.
+    pub(super) fn requests(&self, candidate: &TaskCandidate) -> bool {
+        self.own.as_ref().is_some_and(|own| own.is(candidate))
     }
 
     fn by_name(&self, candidate: &TaskCandidate) -> Option<Exclusion> {

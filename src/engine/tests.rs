@@ -24,7 +24,7 @@ use crate::domain::request::{PolicyRequest, UsageEstimate};
 use crate::domain::state::State;
 use crate::domain::time::UnixMillis;
 
-const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
 pub(crate) fn model(id: &str, input: &str, output: &str) -> Arc<Model> {
     let price = |text| PicoUsdPerToken::parse_usd_per_mtok(text).unwrap();

@@ -230,6 +230,7 @@ fn decided_of(at: UnixMillis, decided: &Decided) -> pb::Decided {
         catalog: decided.catalog,
         charges: goal_facts::charges_of(&decided.charges),
         exhausted: decided.exhausted.as_ref().map(|e| goal_facts::exhausted_of(at, e)),
+        advised: decided.advised.map_or(0, |id| id.0),
     }
 }
 
@@ -276,6 +277,7 @@ fn decided_from(at: UnixMillis, stored: pb::Decided) -> Result<Decided, CodecErr
         charges: goal_facts::charges(&stored.charges)?,
         exhausted: stored.exhausted.map(|e| goal_facts::exhausted(at, e).map(Box::new)).transpose()?,
         asked: stored.asked.map(|a| Box::new(asked(a))),
+        advised: Some(NameId(stored.advised)).filter(|id| *id != NameId::NONE),
         key: fields::key(stored.key)?,
     })
 }

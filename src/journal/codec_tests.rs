@@ -18,6 +18,7 @@ use crate::domain::money::MAX_CALL_NANO_USD;
 use crate::domain::names::{Labels, NameKind};
 use crate::domain::outcome::{CostSource, FailureReason, QualityMicro, Verdict};
 use crate::domain::pricing::Usage;
+use crate::domain::rollout::Assigned;
 
 fn one_of<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
     (0..all.len()).prop_map(|i| all[i])
@@ -52,13 +53,15 @@ fn kind() -> impl Strategy<Value = NameKind> {
 }
 
 fn traits() -> impl Strategy<Value = CallTraits> {
-    (one_of(Arm::ALL), one_of(Selection::ALL), any::<[bool; 3]>()).prop_map(
-        |(arm, selection, [may_teach, quality_reward, learns_from_goal])| CallTraits {
+    let assigned = (0..3_u8).prop_map(|n| Assigned::from_number(n).unwrap());
+    (one_of(Arm::ALL), one_of(Selection::ALL), any::<[bool; 3]>(), assigned).prop_map(
+        |(arm, selection, [may_teach, quality_reward, learns_from_goal], assigned)| CallTraits {
             arm,
             selection,
             may_teach,
             quality_reward,
             learns_from_goal,
+            assigned,
         },
     )
 }
@@ -143,13 +146,21 @@ fn decided() -> impl Strategy<Value = Decided> {
         one_of(&ServiceTier::ALL),
         text(),
         option::of(asked()),
-        (key(), any::<u32>(), vec(goal_facts::charge(), 0..4), option::of(goal_facts::exhausted())),
+        (
+            key(),
+            any::<u32>(),
+            vec(goal_facts::charge(), 0..4),
+            option::of(goal_facts::exhausted()),
+            option::of(1..u32::MAX),
+        ),
     );
     (first, amounts, lists, rest).prop_map(|(first, amounts, lists, rest)| {
         let (number, verdict, place, traits, irreversible, expires_at) = first;
         let (hold, estimate, estimate_source, max_output_tokens) = amounts;
         let (fallbacks, competitors, exclusions) = lists;
-        let (drawn_by, keep, keep_step, service_tier, reason, asked, (key, catalog, charges, exhausted)) = rest;
+        let (drawn_by, keep, keep_step, service_tier, reason, asked, (key, catalog, charges, exhausted, advised)) =
+            rest;
+        let advised = advised.map(NameId);
         let keep = if keep_step { Some(place.step_key) } else { keep };
         Decided {
             number,
@@ -162,6 +173,7 @@ fn decided() -> impl Strategy<Value = Decided> {
             estimate,
             estimate_source,
             max_output_tokens,
+            advised,
             fallbacks,
             competitors,
             exclusions,
@@ -286,6 +298,7 @@ pub(in crate::journal) fn ordinary() -> [Event; 2] {
         may_teach: true,
         quality_reward: false,
         learns_from_goal: false,
+        assigned: Assigned::No,
     };
     let decided = Decided {
         number,
@@ -298,6 +311,7 @@ pub(in crate::journal) fn ordinary() -> [Event; 2] {
         estimate: Some(NanoUsd(690_000)),
         estimate_source: EstimateSource::Learned,
         max_output_tokens: Some(4096),
+        advised: None,
         fallbacks: Vec::new(),
         competitors: vec![
             competitor(5, 930, 70, 690_000),

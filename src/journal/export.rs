@@ -14,6 +14,7 @@ use crate::domain::call::CallTraits;
 use crate::domain::event::{Body, Decided, Event};
 use crate::domain::names::{LabelsId, NameId, NameKind, Names};
 use crate::domain::pricing::Usage;
+use crate::domain::rollout::Assigned;
 
 static EVENT: LazyLock<Result<MessageDescriptor, String>> = LazyLock::new(|| {
     let pool = DescriptorPool::decode(pb::DESCRIPTORS).map_err(|e| e.to_string())?;
@@ -154,19 +155,26 @@ fn unpack_decided(fields: &mut Map<String, Value>, decided: &Decided, names: &Na
             fields.insert(field.to_owned(), Value::Array(list));
         }
     }
+    if let Some(advised) = decided.advised {
+        fields.insert("advised_name".to_owned(), name(advised).into());
+    }
     fields.insert("traits".to_owned(), traits(decided.traits));
     unpack_charges(fields, &decided.charges);
 }
 
 fn traits(traits: CallTraits) -> Value {
-    let CallTraits { arm, selection, may_teach, quality_reward, learns_from_goal } = traits;
-    json!({
+    let CallTraits { arm, selection, may_teach, quality_reward, learns_from_goal, assigned } = traits;
+    let mut told = json!({
         "arm": arm.as_str(),
         "selection": selection.as_str(),
         "may_teach": may_teach,
         "quality_reward": quality_reward,
         "learns_from_goal": learns_from_goal,
-    })
+    });
+    if assigned != Assigned::No {
+        told["assigned_by"] = assigned.as_str().into();
+    }
+    told
 }
 
 fn unpack_charges(fields: &mut Map<String, Value>, charges: &[Charge]) {

@@ -12,10 +12,12 @@ use crate::domain::money::NanoUsd;
 use crate::domain::names::{Labels, NameId, NameKind};
 use crate::domain::outcome::{CostSource, FailureReason, QualityMicro, Verdict};
 use crate::domain::pricing::Usage;
+use crate::domain::rollout::Assigned;
 
 const MAY_TEACH: u32 = 1 << 6;
 const QUALITY_REWARD: u32 = 1 << 7;
 const LEARNS_FROM_GOAL: u32 = 1 << 8;
+const ASSIGNED_SHIFT: u32 = 9;
 
 /// A word of the domain from its stored number.
 pub(crate) fn word<T>(field: &'static str, number: i64, of: impl Fn(u8) -> Option<T>) -> Result<T, CodecError> {
@@ -78,7 +80,7 @@ pub(crate) fn estimate(number: i32) -> Result<EstimateSource, CodecError> {
     })
 }
 
-/// Traits as one number: arm, selection and three flags.
+/// Traits as one number: arm, selection, three flags and by what the arm was assigned.
 pub(crate) fn traits_number(traits: CallTraits) -> u32 {
     let flag = |set: bool, bit: u32| if set { bit } else { 0 };
     traits.arm as u32
@@ -86,6 +88,7 @@ pub(crate) fn traits_number(traits: CallTraits) -> u32 {
         | flag(traits.may_teach, MAY_TEACH)
         | flag(traits.quality_reward, QUALITY_REWARD)
         | flag(traits.learns_from_goal, LEARNS_FROM_GOAL)
+        | (traits.assigned as u32) << ASSIGNED_SHIFT
 }
 
 /// Traits as read.
@@ -96,6 +99,7 @@ pub(crate) fn traits(number: u32) -> Result<CallTraits, CodecError> {
         may_teach: number & MAY_TEACH != 0,
         quality_reward: number & QUALITY_REWARD != 0,
         learns_from_goal: number & LEARNS_FROM_GOAL != 0,
+        assigned: word("assigned", i64::from(number >> ASSIGNED_SHIFT & 3), Assigned::from_number)?,
     })
 }
 

@@ -75,7 +75,8 @@ fn replay(engine: &Engine, decided: &Decided, version: String) -> PolicyReply {
         (decided.place.candidate != NameId::NONE).then(|| candidate(engine, task, name(decided.place.candidate)));
     let fallbacks = decided.fallbacks.iter().map(|(id, cost)| (candidate(engine, task, name(*id)), *cost)).collect();
     let excluded: Vec<(&str, Exclusion)> = decided.exclusions.iter().map(|(id, why)| (name(*id), *why)).collect();
-    explain::assemble(decided, served, fallbacks, version, &excluded)
+    let advised = decided.advised.map(|id| Arc::from(name(id)));
+    explain::assemble(decided, served, fallbacks, version, &excluded, advised)
 }
 
 /// A candidate as the catalogue has it now; one that has left the catalogue keeps its name.

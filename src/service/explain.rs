@@ -1,6 +1,8 @@
 //! From what was decided to what the caller reads: the served candidate, the sentence, and, where asked for, every
 //! candidate with its interval and propensity. Computed outside the lock.
 
+use std::sync::Arc;
+
 use super::goal_reply::Exhaustion;
 use super::reply::{CandidateReply, INTERVAL_LEVEL, PolicyReply};
 use crate::domain::beta::{Beta, BetaGrid};
@@ -22,7 +24,8 @@ pub(super) fn reply(answer: &PolicyAnswer, catalog_version: String, request: &Po
     let costs = decided.fallbacks.iter().map(|f| f.1);
     let fallbacks = answer.fallbacks.iter().map(|i| candidates[*i].clone()).zip(costs).collect();
     let excluded: Vec<(&str, Exclusion)> = if served.is_none() { exclusions(answer) } else { Vec::new() };
-    let mut reply = assemble(decided, served, fallbacks, catalog_version, &excluded);
+    let advised = answer.advised.map(|i| candidates[i].id.clone());
+    let mut reply = assemble(decided, served, fallbacks, catalog_version, &excluded, advised);
     if answer.undeclared {
         reply.warnings.push(format!(
             "task type `{}` is not declared in the catalogue; it learns on its own with the settings of `{}`",
@@ -51,6 +54,7 @@ pub(super) fn assemble(
     fallbacks: Vec<(TaskCandidate, Option<NanoUsd>)>,
     catalog_version: String,
     excluded: &[(&str, Exclusion)],
+    router_choice: Option<Arc<str>>,
 ) -> PolicyReply {
     let is_served = served.is_some();
     PolicyReply {
@@ -61,6 +65,7 @@ pub(super) fn assemble(
         served,
         fallbacks,
         arm: is_served.then_some(decided.traits.arm),
+        router_choice,
         estimate: decided.estimate,
         estimate_source: is_served.then_some(decided.estimate_source),
         expires_at: is_served.then_some(decided.expires_at),
@@ -101,8 +106,13 @@ fn chosen(decided: &Decided, served: Option<&TaskCandidate>, excluded: &[(&str, 
         }
         _ => {}
     }
-    if decided.traits.arm == Arm::Pinned {
-        return format!("{id}: the request leaves only this model.");
+    match decided.traits.arm {
+        Arm::Pinned => return format!("{id}: the request leaves only this model."),
+        Arm::Holdout if decided.advised.is_some() => {
+            return format!("{id}: held out at random, to measure what the router saves.");
+        }
+        Arm::Observe => return format!("{id}: the router only observes here."),
+        _ => {}
     }
     match decided.traits.selection {
         Selection::Draw if of == 1 => format!("{id} is the only candidate."),
@@ -143,8 +153,10 @@ fn propensities(answer: &PolicyAnswer) -> Vec<Option<f64>> {
     let decided = &answer.decided;
     let seats = &answer.seats;
     let eligible: Vec<usize> = (0..seats.len()).filter(|i| seats[*i].exclusion.is_none()).collect();
-    let certain = |i: usize| seats[i].exclusion.is_none().then(|| f64::from(u8::from(Some(i) == answer.served)));
-    if decided.traits.arm != Arm::Router || decided.traits.selection == Selection::Sticky {
+    // Where an arm serves another model, what is told is what the router would have done.
+    let choice = answer.advised.or(answer.served);
+    let certain = |i: usize| seats[i].exclusion.is_none().then(|| f64::from(u8::from(Some(i) == choice)));
+    if decided.traits.arm == Arm::Pinned || decided.traits.selection == Selection::Sticky {
         return vec![None; seats.len()];
     }
     if eligible.len() <= 1 || decided.irreversible {
@@ -177,7 +189,7 @@ fn of_rule(arms: &[(Beta, Option<u64>)], rule: Rule) -> Vec<f64> {
 }
 
 /// Candidates that their draw would have chosen, had cost not excluded them.
-fn blocked_by_cost(answer: &PolicyAnswer) -> Vec<(std::sync::Arc<str>, f64, f64)> {
+fn blocked_by_cost(answer: &PolicyAnswer) -> Vec<(Arc<str>, f64, f64)> {
     let Some(chosen) = answer.served.map(|i| answer.seats[i].theta) else { return Vec::new() };
     let contender = |(index, s): (usize, &SeatView)| Contender {
         index,

@@ -31,6 +31,8 @@ pub struct PolicyReply {
     pub fallbacks: Vec<(TaskCandidate, Option<NanoUsd>)>,
     /// How the model came to be served; `None` where none is.
     pub arm: Option<Arm>,
+    /// What the router would have served, where another arm was served; `None`: it was, or had nothing to serve.
+    pub router_choice: Option<Arc<str>>,
     /// Expected cost.
     pub estimate: Option<NanoUsd>,
     /// Where it comes from; `None` where no model is served.

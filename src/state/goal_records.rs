@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::keys;
 use crate::domain::budget::{Account, Booked};
-use crate::domain::call::{CallNo, Order};
+use crate::domain::call::{Arm, CallNo, Order};
 use crate::domain::event::AlertRaised;
 use crate::domain::goal::{
     Closing, Goal, GoalSums, GoalThread, KeptDraw, Note, NoteKind, StepOutput, ThreadEntry, ThreadVerdict,
@@ -99,6 +99,7 @@ pub(super) fn goal_of(id: &str, goal: &Goal, parts: usize) -> pb::Goal {
         coarse: goal.coarse,
         within_kin: goal.within_kin,
         parts: u32::try_from(parts).unwrap_or(u32::MAX),
+        arms: goal.arms.iter().flat_map(|(task, arm)| [task.0, *arm as u32]).collect(),
     }
 }
 
@@ -155,7 +156,12 @@ pub(super) fn goal(id: &str, stored: pb::Goal, parts: Vec<pb::GoalPart>) -> Resu
         teaches: stored.teaches,
         coarse: stored.coarse,
         within_kin: stored.within_kin,
+        arms: fields::groups("arms", &stored.arms)?.into_iter().map(arm).collect::<Result<_, CodecError>>()?,
     })
+}
+
+fn arm([task, arm]: [u32; 2]) -> Result<(NameId, Arm), CodecError> {
+    Ok((NameId(task), fields::word("arm", i64::from(arm), Arm::from_number)?))
 }
 
 /// Keys of the marks of a goal of that name as stored.

@@ -44,6 +44,7 @@ impl From<PolicyReply> for pb::GetPolicyResponse {
             blocked_by_cost: reply.blocked_by_cost.iter().map(blocked).collect(),
             candidate: served.map(|c| c.id.to_string()),
             warnings: reply.warnings,
+            router_choice: reply.router_choice.map(|id| id.to_string()),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::names::NameId;
 use crate::domain::outcome::{DecisionRef, FailureReason, OutcomeOf, QualityMicro, Verdict};
 use crate::domain::pricing::{MAX_TOKENS, Usage};
+use crate::domain::rollout::Assigned;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{TokenKey, TokenKind};
 use crate::engine::AmendAddress;
@@ -31,6 +32,7 @@ fn reference() -> DecisionRef {
             may_teach: true,
             quality_reward: false,
             learns_from_goal: false,
+            assigned: Assigned::No,
         },
     }
 }

@@ -6,6 +6,7 @@ use crate::domain::cell::EstimateSource;
 use crate::domain::event::{Body, Decided, Event, NewCall, OutcomeRecorded, Place, PolicyVerdict};
 use crate::domain::names::NameId;
 use crate::domain::outcome::{CostSource, Verdict};
+use crate::domain::rollout::Assigned;
 use crate::domain::rollup::HOUR_KEYS_MAX;
 use crate::domain::time::UnixMillis;
 use crate::engine::hydrate;
@@ -18,6 +19,7 @@ const TRAITS: CallTraits = CallTraits {
     may_teach: true,
     quality_reward: false,
     learns_from_goal: false,
+    assigned: Assigned::No,
 };
 
 /// One of many places; `step` 0: none.
@@ -38,6 +40,7 @@ fn decision(n: u64, place: Place) -> Event {
         estimate: None,
         estimate_source: EstimateSource::Unknown,
         max_output_tokens: None,
+        advised: None,
         fallbacks: Vec::new(),
         competitors: Vec::new(),
         exclusions: Vec::new(),

@@ -15,6 +15,7 @@ use crate::domain::goal::{GoalRules, GoalState, WorkflowRules};
 use crate::domain::money::NanoUsd;
 use crate::domain::outcome::{DecisionRef, QualityMicro};
 use crate::domain::request_goal::{AmendGoal, CompleteGoal, GateRequest, GrantBudget, StartGoal};
+use crate::domain::rollout::Assigned;
 use crate::domain::time::{HOUR_MS, UnixMillis};
 use crate::engine::hydrate::ColdStore;
 
@@ -82,6 +83,7 @@ pub(super) fn gate_ref(gated: &Gated, at: UnixMillis) -> DecisionRef {
             may_teach: false,
             quality_reward: false,
             learns_from_goal: false,
+            assigned: Assigned::No,
         },
     }
 }

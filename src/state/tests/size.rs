@@ -11,6 +11,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::names::NameId;
 use crate::domain::outcome::{CostSource, Verdict};
 use crate::domain::pricing::Usage;
+use crate::domain::rollout::Assigned;
 use crate::domain::time::UnixMillis;
 use crate::journal::codec;
 use crate::state::{SledStore, catch_up};
@@ -26,6 +27,7 @@ fn decided(n: u64, at: UnixMillis, budgets: bool) -> Event {
         may_teach: true,
         quality_reward: false,
         learns_from_goal: false,
+        assigned: Assigned::No,
     };
     let candidate = NameId(2 + (n % 3) as u32);
     let place = Place {
@@ -55,6 +57,7 @@ fn decided(n: u64, at: UnixMillis, budgets: bool) -> Event {
         estimate: Some(NanoUsd(690_000 + n)),
         estimate_source: EstimateSource::Learned,
         max_output_tokens: Some(4096),
+        advised: None,
         fallbacks: Vec::new(),
         competitors: vec![competitor(2), competitor(3), competitor(4)],
         exclusions: Vec::new(),

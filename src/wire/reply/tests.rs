@@ -37,6 +37,7 @@ fn policy(verdict: PolicyVerdict) -> PolicyReply {
         fallbacks: vec![(candidate(&[]), None), (candidate(&[]), Some(NanoUsd(5)))],
         served,
         max_output_tokens: Some(100),
+        router_choice: None,
         estimate: Some(NanoUsd(2_100_000)),
         estimate_source: Some(EstimateSource::Typical),
         reason: "because".into(),
