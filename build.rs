@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "oddsmaker/v1/goals.proto",
         "oddsmaker/v1/insights.proto",
         "oddsmaker/v1/goal_insights.proto",
+        "oddsmaker/v1/savings.proto",
         "oddsmaker/v1/admin.proto",
         "oddsmaker/v1/common.proto",
     ];

@@ -146,6 +146,9 @@ pub(super) struct InsightsArgs {
     /// Also measure what an accepted goal takes in one workflow by what it takes in another one.
     #[arg(long, num_args = 2, value_names = ["WORKFLOW", "BASELINE"])]
     pub(super) overhead: Vec<String>,
+    /// Only what routing saves against a random holdout, and what may be said where there is none.
+    #[arg(long, conflicts_with_all = ["cost_breakdown", "compare_previous", "compare", "overhead", "explain_change"])]
+    pub(super) proof: bool,
     /// Instead say why spend changed against the window of equal length before, exactly split, and what to do.
     #[arg(long, conflicts_with_all = ["cost_breakdown", "compare_previous", "compare", "overhead"])]
     pub(super) explain_change: bool,

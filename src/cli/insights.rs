@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 use super::args::{Format, InsightsArgs, SettingFlags};
 use super::failure::Failure;
 use super::listing::{Column, Listing, print_json};
-use super::{client, insights_change, insights_text, setup};
+use super::{client, insights_change, insights_proof, insights_text, setup};
 use crate::domain::time::HOUR_MS;
 use crate::http::json;
 use crate::wire::pb;
@@ -75,6 +75,13 @@ pub(super) fn run(
         };
         Ok((answer, change.map(tonic::Response::into_inner)))
     })?;
+    if args.proof {
+        let savings = answer.savings.as_ref();
+        return match format {
+            Format::Table => Ok(out.write_all(insights_proof::text(savings).as_bytes())?),
+            Format::Json | Format::Csv => insights_proof::rows(savings).print(format, out),
+        };
+    }
     match format {
         Format::Table => {
             let filtered = request(args).filters != Some(pb::Filters::default());

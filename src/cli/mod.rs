@@ -37,6 +37,7 @@ mod human;
 mod insights;
 mod insights_change;
 mod insights_goals;
+mod insights_proof;
 mod insights_tables;
 mod insights_text;
 mod listing;

@@ -9,7 +9,7 @@ use crate::domain::beta::{Beta, BetaGrid};
 pub const LEVEL: f64 = 0.9;
 
 /// The 95 % point of the standard normal distribution: half of what [`LEVEL`] leaves lies above it.
-const NORMAL_95: f64 = 1.644_853_626_951_472_2;
+pub const NORMAL_95: f64 = 1.644_853_626_951_472_2;
 
 /// Below so many calls no interval of the cost per success is given.
 pub const LEAST_CALLS: u64 = 30;

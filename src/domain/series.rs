@@ -145,10 +145,15 @@ impl<K: Eq + Hash + Copy, T: Kept> Series<K, T> {
     /// Sums of every key over [`from`, `until`): whole hours from the hours, the ragged ends from the minutes where
     /// they are still kept, else rounded down to the hour.
     pub fn window(&self, from: UnixMillis, until: UnixMillis, mut visit: impl FnMut(&K, &T::Sum)) {
+        self.window_in_order(from, until, |_, k, t| visit(k, t));
+    }
+
+    /// As [`Series::window`], with the start of the bucket of each sum, which never falls.
+    pub fn window_in_order(&self, from: UnixMillis, until: UnixMillis, mut visit: impl FnMut(UnixMillis, &K, &T::Sum)) {
         let mut each = |buckets: &Buckets<K, T>, from: UnixMillis, until: UnixMillis| {
             if from < until {
-                let sums = buckets.range(from..until).flat_map(|(_, bucket)| bucket);
-                sums.for_each(|(k, t)| t.look(|t| visit(k, t)));
+                let sums = buckets.range(from..until).flat_map(|(at, bucket)| bucket.iter().map(|sum| (*at, sum)));
+                sums.for_each(|(at, (k, t))| t.look(|t| visit(at, k, t)));
             }
         };
         let (from, until) = (self.edge(from), self.edge(until));

@@ -15,6 +15,7 @@ use super::goal::{Goal, GoalSums};
 use super::goal_tally::{GoalKey, GoalSeries, GoalTally};
 use super::names::{LabelsId, NameId, Names};
 use super::open_goals::OpenGoals;
+use super::proof::{ProofKey, ProofSeries, ProofTally};
 use super::retention::Dropped;
 use super::rollup::{Grain, RollupKey, Rollups, Tally};
 use super::time::UnixMillis;
@@ -97,6 +98,8 @@ pub struct Touched {
     pub goal_sums: HashSet<(Grain, UnixMillis, GoalKey)>,
     /// Sums of contexts.
     pub context_sums: HashSet<(Grain, UnixMillis, ContextKey)>,
+    /// Sums of the units of rollouts.
+    pub proof_sums: HashSet<(Grain, UnixMillis, ProofKey)>,
     /// Minutes dropped for age, of any kind of sum.
     pub minutes_dropped: Vec<UnixMillis>,
     /// Names, label sets or model states.
@@ -128,6 +131,8 @@ pub struct State {
     pub goal_sums: GoalSeries,
     /// Sums of contexts over time.
     pub context_sums: ContextSeries,
+    /// Sums of the units of rollouts over time.
+    pub proof_sums: ProofSeries,
     /// Calls at hand; the others are in the store.
     pub calls: HashMap<CallNo, Call>,
     /// Goals at hand; the others are in the store.
@@ -215,6 +220,7 @@ impl State {
             return;
         }
         self.sum(call.counted_at, key, &Tally::of_outcome(call), add);
+        self.prove(ProofTally::of_call(call), add);
         if let Some((key, tally)) = ContextTally::of(call) {
             let touched = &mut self.touched;
             self.context_sums.change(call.counted_at, key, &tally, add, |grain, start| {
@@ -294,7 +300,7 @@ impl State {
     pub fn change_goal(&mut self, id: &Arc<str>, change: impl FnOnce(&mut Goal)) {
         self.touch_goal(id);
         let goal = self.goals.entry(id.clone()).or_default();
-        let before = GoalTally::of(goal);
+        let (before, proven) = (GoalTally::of(goal), ProofTally::of_goal(goal));
         change(goal);
         let mut after = GoalTally::of(goal);
         if let (Some((at, key, tally)), false) = (&after, goal.coarse)
@@ -303,6 +309,11 @@ impl State {
             goal.coarse = true;
             let key = GoalKey { workflow: NameId::OTHER, labels: LabelsId::OTHER, ..*key };
             after = Some((*at, key, tally.clone()));
+        }
+        let proves = ProofTally::of_goal(goal);
+        if proven != proves {
+            self.prove(proven, false);
+            self.prove(proves, true);
         }
         if before == after {
             return;
@@ -341,6 +352,7 @@ impl State {
         let mut dropped = self.rollups.advance(now);
         dropped.extend(self.goal_sums.advance(now));
         dropped.extend(self.context_sums.advance(now));
+        dropped.extend(self.proof_sums.advance(now));
         if let Some(touched) = &mut self.touched {
             dropped.sort_unstable();
             dropped.dedup();
@@ -362,6 +374,17 @@ impl State {
                 touched.sums.insert((grain, start, key));
             }
         });
+    }
+
+    fn prove(&mut self, contributions: impl IntoIterator<Item = (UnixMillis, ProofKey, ProofTally)>, add: bool) {
+        for (at, key, tally) in contributions {
+            let touched = &mut self.touched;
+            self.proof_sums.change(at, key, &tally, add, |grain, start| {
+                if let Some(touched) = touched {
+                    touched.proof_sums.insert((grain, start, key));
+                }
+            });
+        }
     }
 
     /// Marks a goal as touched.

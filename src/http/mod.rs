@@ -23,6 +23,7 @@ mod page;
 mod page_budgets;
 mod page_change;
 mod page_goals;
+mod page_savings;
 mod page_tasks;
 pub mod problem;
 mod routes;

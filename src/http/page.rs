@@ -11,6 +11,7 @@ use super::operations::{Asked, Operation, Rpc};
 use super::page_budgets::{alerts, budgets};
 use super::page_change::why;
 use super::page_goals::{closed, signals, tools, workflows};
+use super::page_savings::savings;
 use super::page_tasks::tasks;
 use super::problem::status_of;
 use crate::insights::LOOKBACK_HOURS_DEFAULT;
@@ -114,6 +115,7 @@ fn page(shown: &Shown, lookback_hours: f64, host: &str) -> Markup {
         (signals(report))
         (why(&shown.change))
         (alerts(&shown.alerts))
+        (savings(report))
         (workflows(report))
         @if !report.by_task.is_empty() { (tasks(report)) }
         (tools(report))

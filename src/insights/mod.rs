@@ -3,7 +3,7 @@
 //!
 //! Map: `query` what is asked → `selector` filters as numbers → `sums` and `goal_sums` one pass over the window each →
 //! `headline`, `by_task` (`by_model`, `over_provisioning` with its `sentence`), `breakdown`, `efficiency`, `goal_figures`
-//! (`distribution`), `budget_use`, `growth`, `variants`, `quality` figures → `signals` sentences → `report` and
+//! (`distribution`), `savings`, `budget_use`, `growth`, `variants`, `quality` figures → `signals` sentences → `report` and
 //! `report_goals` what is answered. `change` stands apart: why spend changed between two windows, which `spend` lays out.
 
 mod breakdown;
@@ -23,6 +23,8 @@ mod quality;
 mod query;
 mod report;
 mod report_goals;
+mod report_savings;
+mod savings;
 mod selector;
 mod sentence;
 mod signals;
@@ -45,6 +47,7 @@ pub use report_goals::{
     GoalFigures, GoalInsights, Margin, Overhead, PerAccepted, Quality, Shape, Signal, SignalKind, Spread, StateRow,
     Variant, Waste,
 };
+pub use report_savings::{AcceptanceStanding, ArmRow, Savings, SavingsRow, SavingsStanding, UnprovenEstimate};
 pub use spend::{Explanation, explain_spend};
 
 use std::collections::BTreeSet;
@@ -90,11 +93,13 @@ pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: 
     if let Some((goals, previous)) = goals.as_mut().zip(previous_goals.as_ref()) {
         goal_figures::compare(goals, previous);
     }
+    let savings = selector.is_of_arms().then(|| savings::savings(engine, &selector, &sums, window, days));
     let of_goal = query.filters.goal_id.is_some();
     let compared = query.compare_labels.as_ref().filter(|_| !of_goal);
     let compared = compared.map(|of| variants::comparison(engine, query, of, window));
     let unsure_before = before.partial || closed_before.as_ref().is_some_and(|closed| closed.partial);
-    let partial = [sums.partial, closed.partial, query.compare_previous && unsure_before];
+    let unsure_units = savings.as_ref().is_some_and(|(_, partial)| *partial);
+    let partial = [sums.partial, closed.partial, unsure_units, query.compare_previous && unsure_before];
     let partial_detail = partial.contains(&true) || compared.as_ref().is_some_and(|(_, partial)| *partial);
     let names = &engine.state.names;
     let by_task = by_task::by_task(engine, &selector, &sums, days);
@@ -129,6 +134,7 @@ pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: 
         comparison: compared.map(|(comparison, _)| comparison),
         quality: quality::quality(&engine.state, &selector, &sums.total, &closed.total()),
         signals: if of_goal { Vec::new() } else { signals },
+        savings: savings.map(|(savings, _)| savings),
         by_task,
         tools,
         budgets,

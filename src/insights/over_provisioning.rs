@@ -19,7 +19,7 @@ use crate::domain::state::TaskState;
 use crate::engine::Engine;
 
 /// Days in the month that savings are given for.
-const MONTH_DAYS: f64 = 30.0;
+pub(super) const MONTH_DAYS: f64 = 30.0;
 
 /// All traffic of the window, whatever the filters.
 #[derive(Clone, Copy, Debug)]

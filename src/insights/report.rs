@@ -5,6 +5,7 @@
 use super::report_goals::{
     BudgetInsights, Comparison, ContextRow, Efficiency, GoalInsights, Overhead, Quality, Signal, Waste,
 };
+use super::report_savings::Savings;
 use crate::domain::flag::FlagStanding;
 use crate::domain::money::NanoUsd;
 use crate::domain::time::UnixMillis;
@@ -90,6 +91,8 @@ pub struct Report {
     pub quality: Quality,
     /// What is worth acting on; none with a filter on a goal.
     pub signals: Vec<Signal>,
+    /// What rollouts save; `None` where a filter is on a model, tool, step or goal, by which arms cannot be told.
+    pub savings: Option<Savings>,
     /// Some calls may match the filters but are kept only under "other": they are left out.
     pub partial_detail: bool,
     /// One sentence on what is left out; `None`: nothing.

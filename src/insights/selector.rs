@@ -30,6 +30,7 @@ pub(super) struct Selector {
     tool: Allowed<NameId>,
     labels: Allowed<LabelsId>,
     of_goals: bool,
+    of_arms: bool,
 }
 
 /// One filter.
@@ -69,12 +70,23 @@ impl Selector {
             of_goals: [&filters.task_type, &filters.model, &filters.tool, &filters.step, &filters.goal_id]
                 .into_iter()
                 .all(Option::is_none),
+            of_arms: [&filters.model, &filters.tool, &filters.step, &filters.goal_id].into_iter().all(Option::is_none),
         }
     }
 
     /// Whether goals can be told by these filters: goals have a workflow and labels, and no task type, model, tool or step.
     pub(super) fn is_of_goals(&self) -> bool {
         self.of_goals
+    }
+
+    /// Whether arms of rollouts can be told by these filters: they have a task type, a workflow and labels.
+    pub(super) fn is_of_arms(&self) -> bool {
+        self.of_arms
+    }
+
+    /// Whether the filter on the task type lets it through.
+    pub(super) fn has_task(&self, task: NameId) -> bool {
+        self.task.fit(task) == Fit::In
     }
 
     /// Whether the filters on task type and model let this pair through; the others are not looked at.

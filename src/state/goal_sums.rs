@@ -1,4 +1,4 @@
-//! Sums over closed goals and over contexts, between the domain and the bytes. It exists beside `tally.rs` because these
+//! Sums over closed goals, over the units of rollouts and over contexts, between the domain and the bytes. It exists beside `tally.rs` because these
 //! have histograms and places in them. It refuses to know where a record lies.
 
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::tally::{wide, wide_of};
 use crate::domain::context::ContextTally;
 use crate::domain::goal_tally::GoalTally;
+use crate::domain::proof::ProofTally;
 use crate::domain::sketch::{Pile, Sketch};
 use crate::journal::codec::CodecError;
 use crate::journal::{fields, pb};
@@ -102,6 +103,21 @@ fn piles(stored: &[u64]) -> Result<Sketch, CodecError> {
     Ok(sketch)
 }
 
+/// A sum over the units of a rollout as stored.
+pub(super) fn proof_of(tally: &ProofTally) -> pb::ProofTally {
+    let ProofTally { units, accepted, costed, cost, cost_squared } = *tally;
+    pb::ProofTally { counts: vec![units, accepted, costed], sums: [cost, cost_squared].map(wide_of).to_vec() }
+}
+
+/// A sum over the units of a rollout as read.
+pub(super) fn proof(stored: &pb::ProofTally) -> Result<ProofTally, CodecError> {
+    let ([units, accepted, costed], [cost, cost_squared]) = (&stored.counts[..], &stored.sums[..]) else {
+        return Err(CodecError::Ragged { field: "proof_tally" });
+    };
+    let (cost, cost_squared) = (wide(cost)?, wide(cost_squared)?);
+    Ok(ProofTally { units: *units, accepted: *accepted, costed: *costed, cost, cost_squared })
+}
+
 /// Sums over contexts by place as stored.
 pub(super) fn contexts_of<'a>(places: impl IntoIterator<Item = (u8, &'a ContextTally)>) -> pb::ContextSums {
     let each = |(place, of): (u8, &ContextTally)| [i64::from(place), of.calls, of.input_tokens];
@@ -153,6 +169,13 @@ mod tests {
             prop_assert_eq!(goals(goals_of(&tally)).unwrap(), tally);
             let only = GoalTally { sub_goals: n[1], cost: sums[0], ..GoalTally::default() };
             prop_assert_eq!(goals(goals_of(&only)).unwrap(), only);
+        }
+
+        #[test]
+        fn a_sum_over_units_comes_back_as_it_was(counts in any::<[i64; 3]>(), sums in any::<[i128; 2]>()) {
+            let ([units, accepted, costed], [cost, cost_squared]) = (counts, sums);
+            let tally = ProofTally { units, accepted, costed, cost, cost_squared };
+            prop_assert_eq!(proof(&proof_of(&tally)).unwrap(), tally);
         }
 
         #[test]

@@ -5,9 +5,11 @@ use prost::Message;
 
 use super::error::StoreError;
 use crate::domain::budget::AccountKey;
+use crate::domain::call::Arm;
 use crate::domain::goal::GoalState;
 use crate::domain::goal_tally::GoalKey;
 use crate::domain::names::{LabelsId, NameId};
+use crate::domain::proof::ProofKey;
 use crate::domain::rollup::RollupKey;
 use crate::domain::time::UnixMillis;
 use crate::journal::codec::{self, CodecError, VERSION};
@@ -36,6 +38,8 @@ pub(super) enum Kind {
     GoalMinute = b'I',
     ContextHour = b'x',
     ContextMinute = b'y',
+    ProofHour = b'v',
+    ProofMinute = b'V',
     OpenPage = b'o',
     Page = b'p',
     Goal = b'g',
@@ -192,7 +196,7 @@ pub(super) fn cell(task: NameId, candidate: NameId) -> Vec<u8> {
 }
 
 /// The kinds of sums per minute, in no order that matters.
-pub(super) const MINUTES: [Kind; 3] = [Kind::Minute, Kind::GoalMinute, Kind::ContextMinute];
+pub(super) const MINUTES: [Kind; 4] = [Kind::Minute, Kind::GoalMinute, Kind::ContextMinute, Kind::ProofMinute];
 
 /// What all sums of one bucket begin with.
 pub(super) fn bucket(kind: Kind, start: UnixMillis) -> Vec<u8> {
@@ -242,6 +246,26 @@ pub(super) fn read_goal_sum(key: &[u8]) -> Result<(UnixMillis, GoalKey), StoreEr
     let (workflow, labels) = (NameId(rest.u32()?), LabelsId(rest.u32()?));
     let state = goal_facts::goal_state(rest.u8()?.into())?;
     Ok((start, GoalKey { workflow, labels, state }))
+}
+
+/// Key of a sum over the units of a rollout.
+pub(super) fn proof_sum(kind: Kind, start: UnixMillis, of: &ProofKey) -> Vec<u8> {
+    let ProofKey { task, arm, of_goals, workflow, labels } = *of;
+    let mut key = bucket(kind, start);
+    for part in [task.0, workflow.0, labels.0] {
+        key.extend_from_slice(&part.to_be_bytes());
+    }
+    key.extend_from_slice(&[arm as u8, u8::from(of_goals)]);
+    key
+}
+
+/// The inverse of [`proof_sum`].
+pub(super) fn read_proof_sum(key: &[u8]) -> Result<(UnixMillis, ProofKey), StoreError> {
+    let mut rest = Rest::of(key);
+    let start = rest.instant()?;
+    let (task, workflow, labels) = (NameId(rest.u32()?), NameId(rest.u32()?), LabelsId(rest.u32()?));
+    let arm = Arm::from_number(rest.u8()?).ok_or_else(|| StoreError::broken("no arm has that number"))?;
+    Ok((start, ProofKey { task, arm, of_goals: rest.u8()? != 0, workflow, labels }))
 }
 
 /// Reads the numbers a key is made of.
@@ -353,5 +377,11 @@ mod tests {
         assert!(keys.is_sorted());
         assert_eq!(read_goal_sum(&keys[0]).unwrap(), (UnixMillis(-60_000), of));
         assert!(read_goal_sum(&keys[0][..20]).is_err());
+        let (arm, workflow) = (Arm::Holdout, NameId(4));
+        let of = ProofKey { task: NameId(3), arm, of_goals: true, workflow, labels: LabelsId(9) };
+        let keys = [-60_000, 0, 60_000].map(|at| proof_sum(Kind::ProofMinute, UnixMillis(at), &of));
+        assert!(keys.is_sorted());
+        assert_eq!(read_proof_sum(&keys[0]).unwrap(), (UnixMillis(-60_000), of));
+        assert!(read_proof_sum(&keys[0][..26]).is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! The sums over time as records: over calls, over closed goals, and over contexts, each per minute and per hour. It exists
-//! so that all three are written, read and digested in one way. It refuses to know what is summed.
+//! The sums over time as records: over calls, closed goals, contexts, and the units of rollouts, each per minute and per hour.
+//! It exists so that all of them are written, read and digested in one way. It refuses to know what is summed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
@@ -29,6 +29,11 @@ pub(super) fn put(state: &State, touched: &Touched, mut put: impl FnMut(Vec<u8>,
         let value = sealed(&key, get(&state.goal_sums, *grain, start, of, goal_sums::goals_of));
         put(key, value);
     }
+    for (grain, start, of) in &touched.proof_sums {
+        let key = keys::proof_sum(kind(PROOF, *grain), *start, of);
+        let value = sealed(&key, get(&state.proof_sums, *grain, start, of, goal_sums::proof_of));
+        put(key, value);
+    }
     // All places of one combination of names share a record.
     let combinations: HashSet<_> =
         touched.context_sums.iter().map(|(grain, start, key)| (*grain, *start, key.of)).collect();
@@ -48,6 +53,7 @@ pub(super) fn load(tree: &Tree, state: &mut State, minutes_from: UnixMillis) -> 
     state.rollups.minutes_from = minutes_from;
     state.goal_sums.minutes_from = minutes_from;
     state.context_sums.minutes_from = minutes_from;
+    state.proof_sums.minutes_from = minutes_from;
     for grain in [Grain::Minute, Grain::Hour] {
         each(tree, kind(CALLS, grain), |key, stored| {
             let (start, of) = keys::read_sum(key)?;
@@ -64,6 +70,11 @@ pub(super) fn load(tree: &Tree, state: &mut State, minutes_from: UnixMillis) -> 
             for (place, sum) in goal_sums::contexts(&stored)? {
                 state.context_sums.put(grain, start, ContextKey { of, place }, sum);
             }
+            Ok(())
+        })?;
+        each(tree, kind(PROOF, grain), |key, stored| {
+            let (start, of) = keys::read_proof_sum(key)?;
+            state.proof_sums.put(grain, start, of, goal_sums::proof(&stored)?);
             Ok(())
         })?;
     }
@@ -83,6 +94,9 @@ pub(super) fn visit(state: &State, mut visit: impl FnMut(&[u8], &[u8])) {
             let stored = goal_sums::contexts_of([(of.place, sum)]);
             visit(&keys::sum(kind(CONTEXTS, grain), start, &of.of), &stored.encode_to_vec());
         });
+        sorted(&state.proof_sums, grain, |start, of, sum| {
+            visit(&keys::proof_sum(kind(PROOF, grain), start, of), &goal_sums::proof_of(sum).encode_to_vec());
+        });
     }
 }
 
@@ -92,6 +106,7 @@ type Kinds = [Kind; 2];
 const CALLS: Kinds = [Kind::Minute, Kind::Hour];
 const GOALS: Kinds = [Kind::GoalMinute, Kind::GoalHour];
 const CONTEXTS: Kinds = [Kind::ContextMinute, Kind::ContextHour];
+const PROOF: Kinds = [Kind::ProofMinute, Kind::ProofHour];
 
 fn kind([minute, hour]: Kinds, grain: Grain) -> Kind {
     match grain {

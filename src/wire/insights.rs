@@ -2,6 +2,7 @@
 //! tools, steps and budgets is `insights_goals`'s.
 
 use super::insights_goals::{budgets, comparison, context_row, efficiency, goals, overhead, quality, signal, waste};
+use super::insights_savings::savings;
 use super::pb;
 use super::reply::{interval, timestamp};
 use crate::domain::flag::FlagStanding;
@@ -54,6 +55,7 @@ impl From<Report> for pb::GetInsightsResponse {
             comparison: report.comparison.map(comparison),
             quality: Some(quality(report.quality)),
             signals: report.signals.into_iter().map(signal).collect(),
+            savings: report.savings.map(savings),
         }
     }
 }

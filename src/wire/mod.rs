@@ -7,6 +7,7 @@ mod digest;
 mod fields;
 mod insights;
 mod insights_goals;
+mod insights_savings;
 mod refusal;
 mod reply;
 mod reply_admin;

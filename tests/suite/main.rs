@@ -27,6 +27,7 @@ mod properties;
 mod readme;
 mod replay;
 mod retention;
+mod rollout;
 mod routing;
 mod scenario;
 #[expect(dead_code, reason = "the benches use more of it")]

@@ -8,6 +8,7 @@ mod any_order_kin;
 mod drift;
 mod flag;
 mod goals;
+mod savings;
 mod signals;
 mod windows;
 

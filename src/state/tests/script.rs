@@ -19,6 +19,7 @@ use crate::domain::names::{NameId, NameKind};
 use crate::domain::outcome::{DecisionRef, FailureReason, OutcomeOf, OutcomeReport, QualityMicro, Verdict};
 use crate::domain::pricing::Usage;
 use crate::domain::request::PolicyRequest;
+use crate::domain::rollout::{Holdout, Mode, Rollout};
 use crate::domain::state::State;
 use crate::domain::time::UnixMillis;
 use crate::engine::hydrate::{self, ColdStore};
@@ -71,6 +72,11 @@ pub(super) fn catalog() -> Arc<Catalog> {
             pins,
             decision_ttl_ms: 40_000,
             learns_from_goal: id != "triage",
+            rollout: Rollout {
+                mode: Mode::Serve,
+                serve_share: 0.6,
+                holdout: Some(Holdout { model: "a/small".into(), share: 0.3 }),
+            },
             ..TaskSettings::default()
         },
     };

@@ -91,6 +91,7 @@ fn report_of(standing: FlagStanding) -> Report {
         comparison: None,
         quality: Quality::default(),
         signals: Vec::new(),
+        savings: None,
         partial_detail: true,
         note: Some("n".into()),
     }

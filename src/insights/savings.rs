@@ -1,0 +1,227 @@
+//! What routing saves, and what it does to acceptance, against a random holdout. Nothing is called saved without one, nor
+//! where either arm has fewer than a hundred units; everything else is an unproven estimate and says so.
+
+use std::collections::BTreeMap;
+
+use super::headline::avg_cost_per_call;
+use super::over_provisioning::MONTH_DAYS;
+use super::report::Window;
+use super::report_savings::{AcceptanceStanding, ArmRow, Savings, SavingsRow, SavingsStanding, UnprovenEstimate};
+use super::selector::{Fit, Selector};
+use super::sums::{Sums, count, money};
+use crate::domain::call::Arm;
+use crate::domain::interval::{LEAST_CALLS, success_rate_interval};
+use crate::domain::money::NANO_PER_USD;
+use crate::domain::names::{NameId, NameKind};
+use crate::domain::proof::ProofTally;
+use crate::domain::rollup::Tally;
+use crate::domain::series::Additive as _;
+use crate::domain::time::UnixMillis;
+use crate::domain::uplift::{Difference, LEAST_UNITS, Slice, Uplift, uplift};
+use crate::engine::Engine;
+
+/// The arms that are shown, in their order.
+const ARMS: [Arm; 3] = [Arm::Router, Arm::Holdout, Arm::Observe];
+
+/// The units of one task type: of goals, or of calls without one.
+#[derive(Debug, Default)]
+struct Units {
+    /// By arm, all together.
+    arms: BTreeMap<u8, ProofTally>,
+    /// Served and held out, by start of their minute or hour.
+    slices: BTreeMap<UnixMillis, Slice>,
+}
+
+/// The savings of a window of so many `days`; the flag says whether some units may belong to it that cannot be told.
+pub(super) fn savings(engine: &Engine, selector: &Selector, sums: &Sums, window: Window, days: f64) -> (Savings, bool) {
+    let (mut by, mut partial) = (BTreeMap::<(NameId, bool), Units>::new(), false);
+    engine.state.proof_sums.window_in_order(window.start, window.end, |at, key, tally| {
+        match selector.fit_goal(key.workflow, key.labels) {
+            _ if !selector.has_task(key.task) => return,
+            Fit::Out => return,
+            Fit::Unknown => {
+                partial = true;
+                return;
+            }
+            Fit::In => {}
+        }
+        let units = by.entry((key.task, key.of_goals)).or_default();
+        units.arms.entry(key.arm as u8).or_default().add(tally);
+        let slice = units.slices.entry(at).or_default();
+        match key.arm {
+            Arm::Router => slice.served.add(tally),
+            Arm::Holdout => slice.held_out.add(tally),
+            _ => {}
+        }
+    });
+    let mut rows: Vec<SavingsRow> =
+        by.into_iter().map(|((task, of_goals), units)| row(engine, task, of_goals, units, days)).collect();
+    rows.sort_by(|a, b| a.task.cmp(&b.task).then(b.of_goals.cmp(&a.of_goals)));
+    let is_compared = |task: &str| rows.iter().any(|row| row.task == task && row.saved_usd_per_month.is_some());
+    let estimate = |(task, models): (&NameId, &BTreeMap<NameId, Tally>)| estimate(engine, *task, models, days);
+    let tasks = sums.by_task.iter().filter(|(task, _)| **task != NameId::NONE);
+    let mut unproven: Vec<UnprovenEstimate> =
+        tasks.filter_map(estimate).filter(|estimate| !is_compared(&estimate.task)).collect();
+    unproven.sort_by(|a, b| a.task.cmp(&b.task));
+    let total = total(&rows);
+    (Savings { rows, saved_usd_per_month: total, unproven_estimates: unproven }, partial)
+}
+
+/// The sum over all comparisons. Arms are drawn for each task type apart, so the differences are uncorrelated.
+fn total(rows: &[SavingsRow]) -> Option<(f64, (f64, f64))> {
+    let compared: Vec<(f64, (f64, f64))> = rows.iter().filter_map(|row| row.saved_usd_per_month).collect();
+    let value: f64 = compared.iter().map(|(value, _)| value).sum();
+    let half = compared.iter().map(|(_, (low, high))| ((high - low) / 2.0).powi(2)).sum::<f64>().sqrt();
+    (!compared.is_empty()).then_some((value, (value - half, value + half)))
+}
+
+fn row(engine: &Engine, task: NameId, of_goals: bool, units: Units, days: f64) -> SavingsRow {
+    let name = engine.state.names.text(NameKind::Task, task).to_owned();
+    let settings = engine.task(&name).ok().map(|task| &task.settings);
+    let holdout_model = settings.and_then(|s| s.rollout.holdout.as_ref()).map(|holdout| holdout.model.to_string());
+    let margin = settings.map_or(0.02, |s| s.flag_margin);
+    let of = |arm: Arm| units.arms.get(&(arm as u8)).copied().unwrap_or_default();
+    let arms = ARMS.into_iter().map(|arm| arm_row(arm, &of(arm))).filter(|row| row.units > 0).collect();
+    let mut row = SavingsRow {
+        task: name,
+        of_goals,
+        holdout_model,
+        arms,
+        standing: SavingsStanding::NoHoldout,
+        acceptance: AcceptanceStanding::NotCompared,
+        saved_usd_per_month: None,
+        acceptance_difference: None,
+        holdout_units_needed: None,
+        acceptance_units_needed: None,
+        strata: 0,
+        sentence: String::new(),
+    };
+    if of(Arm::Holdout).units > 0 {
+        match uplift(units.slices.into_values(), margin) {
+            Ok(found) => compared(&mut row, &found, of(Arm::Router).units as f64 * MONTH_DAYS / days, margin),
+            Err(missing) => {
+                row.standing = SavingsStanding::TooFew;
+                let held_out = LEAST_UNITS.saturating_sub(count(of(Arm::Holdout).costed));
+                row.holdout_units_needed = Some(held_out.max(missing.min(1)));
+            }
+        }
+    }
+    row.sentence = sentence(&row);
+    row
+}
+
+fn compared(row: &mut SavingsRow, found: &Uplift, served_per_month: f64, margin: f64) {
+    let Uplift { saved_nano, acceptance, strata } = *found;
+    let usd = |nano: f64| nano * served_per_month / NANO_PER_USD as f64;
+    let (low, high) = saved_nano.interval;
+    row.saved_usd_per_month = Some((usd(saved_nano.value), (usd(low), usd(high))));
+    row.acceptance_difference = Some((acceptance.value, acceptance.interval));
+    row.holdout_units_needed = Some(saved_nano.held_out_units_needed);
+    row.strata = strata as u64;
+    row.standing = match sign(&saved_nano) {
+        1 => SavingsStanding::Saved,
+        -1 => SavingsStanding::CostsMore,
+        _ => SavingsStanding::Inconclusive,
+    };
+    row.acceptance = match sign(&acceptance) {
+        1 => AcceptanceStanding::Higher,
+        -1 => AcceptanceStanding::Lower,
+        _ if acceptance.interval.0 > -margin => AcceptanceStanding::Kept,
+        _ => AcceptanceStanding::Inconclusive,
+    };
+    let told = row.acceptance != AcceptanceStanding::Inconclusive;
+    row.acceptance_units_needed = Some(if told { 0 } else { acceptance.held_out_units_needed });
+}
+
+/// On which side of zero an interval lies; 0: on both.
+fn sign(of: &Difference) -> i8 {
+    i8::from(of.interval.0 > 0.0) - i8::from(of.interval.1 < 0.0)
+}
+
+fn arm_row(arm: Arm, of: &ProofTally) -> ArmRow {
+    let rate = if of.units > 0 { of.accepted as f64 / of.units as f64 } else { 0.0 };
+    let interval = success_rate_interval(count(of.accepted) as f64, count(of.units - of.accepted) as f64);
+    let mean = of.cost as f64 / (of.costed as f64 * NANO_PER_USD as f64);
+    ArmRow {
+        arm,
+        units: count(of.units),
+        accepted: count(of.accepted),
+        acceptance_rate: (rate, interval),
+        costed: count(of.costed),
+        cost: money(of.cost),
+        cost_per_unit: (of.costed > 0).then_some(mean),
+    }
+}
+
+/// What a task type may save against one model for all of its calls: the holdout's, else the one that succeeds most often of
+/// those with 30 calls of known cost, the dearer of equals.
+fn estimate(engine: &Engine, task: NameId, models: &BTreeMap<NameId, Tally>, days: f64) -> Option<UnprovenEstimate> {
+    let names = &engine.state.names;
+    let name = names.text(NameKind::Task, task);
+    let mut all = Tally::default();
+    models.values().for_each(|model| all.add(model));
+    let known = models.iter().filter(|(_, of)| count(of.costed) >= LEAST_CALLS && of.successes + of.failures > 0);
+    let known: Vec<(&str, f64, f64)> = known
+        .filter_map(|(id, of)| {
+            let rate = of.successes as f64 / (of.successes + of.failures) as f64;
+            Some((names.text(NameKind::Candidate, *id), rate, avg_cost_per_call(of)?))
+        })
+        .collect();
+    let held_out = engine.task(name).ok().and_then(|t| t.settings.rollout.holdout.as_ref()).map(|h| &*h.model);
+    let best = || known.iter().max_by(|a, b| a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2)));
+    let (model, _, each) = known.iter().find(|(model, ..)| Some(*model) == held_out).or_else(best)?;
+    let calls = count(all.calls) as f64;
+    let usd = (each - avg_cost_per_call(&all)?) * calls * MONTH_DAYS / days;
+    let (less, amount) = if usd < 0.0 { ("less", -usd) } else { ("more", usd) };
+    let sentence = format!(
+        "Unproven estimate: had every call of {name} gone to {model} at its mean cost, they would have cost {} a month {less}. \
+         No random holdout says so.",
+        dollars(amount)
+    );
+    Some(UnprovenEstimate { task: name.to_owned(), model: (*model).to_owned(), usd_per_month: usd, sentence })
+}
+
+fn sentence(row: &SavingsRow) -> String {
+    let (task, units) = (&row.task, if row.of_goals { "goals" } else { "calls" });
+    let model = row.holdout_model.as_ref().map_or_else(String::new, |model| format!(" on {model}"));
+    let held_out = row.arms.iter().find(|arm| arm.arm == Arm::Holdout).map_or(0, |arm| arm.units);
+    let Some(((saved, (low, high)), acceptance)) = row.saved_usd_per_month.zip(row.acceptance_difference) else {
+        return match row.standing {
+            SavingsStanding::TooFew => format!(
+                "Nothing of {task} is called saved yet: {LEAST_UNITS} {units} of known cost are needed in both arms, and \
+                 {held_out} are held out."
+            ),
+            _ => format!("Nothing of {task} is held out, so nothing is proven: set `holdout` in models.toml."),
+        };
+    };
+    let points = |share: f64| format!("{:+.1}", share * 100.0);
+    let (difference, (worst, best)) = acceptance;
+    let at =
+        format!("acceptance is {} points different (90 %: {} to {})", points(difference), points(worst), points(best));
+    let against = format!("against {held_out} {units} held out at random{model}");
+    let more = row.holdout_units_needed.unwrap_or(0);
+    let (amount, between) = (signed(saved), |a: f64, b: f64| format!("(90 %: {} to {})", signed(a), signed(b)));
+    match row.standing {
+        SavingsStanding::Saved => {
+            format!("Routing {task} saves {amount} a month {} {against}; {at}.", between(low, high))
+        }
+        SavingsStanding::CostsMore => {
+            let (amount, between) = (signed(-saved), between(-high, -low));
+            format!("Routing {task} costs {amount} a month more {between} {against}; {at}.")
+        }
+        _ => format!(
+            "No saving of {task} is shown: {amount} a month {} {against}; {at}. About {more} more held out would tell.",
+            between(low, high)
+        ),
+    }
+}
+
+/// Dollars with a sign where they are negative.
+fn signed(usd: f64) -> String {
+    if usd < 0.0 { format!("−{}", dollars(-usd)) } else { dollars(usd) }
+}
+
+/// Dollars to the cent; below ten cents to two digits that say something.
+fn dollars(usd: f64) -> String {
+    if usd >= 0.1 || usd == 0.0 { format!("${usd:.2}") } else { format!("${usd:.4}") }
+}
