@@ -5,7 +5,9 @@ use std::io::Write;
 use super::args::Format;
 use super::failure::Failure;
 use super::listing::{Cell, Column, Listing};
+use crate::domain::policy::Policy;
 use crate::simulation::validation::{FlagWorld, IntervalWorld, coverage, flag_share};
+use crate::simulation::validation_policy::{PolicyWorld, policy_check};
 
 /// Calls of a run that looks at flags.
 const STEPS: u64 = 10_000;
@@ -65,7 +67,35 @@ pub(super) fn run(reps: usize, seed: u64, format: Format, out: &mut dyn Write) -
             row("success rate in its 90 % interval", shown, 0.01, Some(held.success_rate), "");
         }
     }
+    for (shown, world) in policy_worlds() {
+        let found = policy_check(&world, reps, seed);
+        let shown = format!("{:?}, η {}, {} draws: {shown}", world.rates, world.floor, world.steps);
+        row("what-if: estimate minus truth", shown.clone(), 0.01, Some(found.bias), "within 0.01");
+        row("what-if: truth in its 95 % interval", shown.clone(), 0.01, Some(found.coverage_95), "at least 0.92");
+        row("what-if: truth in its 90 % interval", shown.clone(), 0.01, Some(found.coverage_90), "");
+        row("what-if: self-normalised estimate minus truth", shown.clone(), 0.01, Some(found.snips_bias), "");
+        row("what-if: refused by the daemon as too thin", shown, 0.01, Some(found.refused), "");
+    }
     listing.print(format, out)
+}
+
+/// What is asked of a router that knows three models of .80, .85 and .92 in rising cost.
+fn policy_worlds() -> [(&'static str, PolicyWorld); 5] {
+    let world = |policy: Policy, truth: f64, floor: f64, steps: u64| PolicyWorld {
+        rates: vec![0.80, 0.85, 0.92],
+        floor,
+        policy,
+        truth,
+        steps,
+    };
+    let always = |place: usize| Policy::Only(vec![place.to_string()]);
+    [
+        ("always the worst", world(always(0), 0.80, 0.01, 5_000)),
+        ("always the worst", world(always(0), 0.80, 0.1, 5_000)),
+        ("always the middle", world(always(1), 0.85, 0.01, 5_000)),
+        ("always the best", world(always(2), 0.92, 0.01, 5_000)),
+        ("a random one", world(Policy::Uniform, (0.80 + 0.85 + 0.92) / 3.0, 0.01, 5_000)),
+    ]
 }
 
 /// Success rates of cheap candidates and of the dear one, and what is demanded without a tolerance.

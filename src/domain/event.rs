@@ -419,6 +419,8 @@ pub struct Decided {
     pub fallbacks: Vec<(NameId, Option<NanoUsd>)>,
     /// Those who competed, in rising expected cost.
     pub competitors: Vec<Competitor>,
+    /// Places among them of those that a budget would have had replaced by the cheapest of the others.
+    pub unfit: Vec<u32>,
     /// Those who did not, and why.
     pub exclusions: Vec<(NameId, Exclusion)>,
     /// The earlier decision whose draw is kept; `None`: drawn here.

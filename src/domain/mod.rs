@@ -24,6 +24,7 @@ pub mod open_goals;
 pub mod outcome;
 pub mod packed;
 pub mod param;
+pub mod policy;
 pub mod pricing;
 pub mod proof;
 pub mod propensity;

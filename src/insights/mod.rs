@@ -14,6 +14,7 @@ mod change;
 mod distribution;
 mod drift_signals;
 mod efficiency;
+mod evaluation;
 mod goal_figures;
 mod goal_sums;
 mod growth;
@@ -37,6 +38,7 @@ mod tests_support;
 mod variants;
 
 pub use change::{CallKind, Change, Contribution, Driver, Factor, Part, SpendCell, SpendWindow, Split, explain_change};
+pub use evaluation::{Estimate, Evaluation, LEAST_EFFECTIVE, PolicyFigures, Sample, evaluate, evaluate_thin};
 pub use query::{CompareLabels, Filters, LOOKBACK_HOURS_DEFAULT, Query};
 pub use report::{
     CostBreakdown, CostRow, Headline, HeadlineChanges, Interval, ModelInsights, OverProvisioning, RateEvidence, Report,

@@ -8,11 +8,12 @@ use super::reply::{CandidateReply, INTERVAL_LEVEL, PolicyReply};
 use crate::domain::beta::{Beta, BetaGrid};
 use crate::domain::call::{Arm, Selection};
 use crate::domain::catalog::TaskCandidate;
-use crate::domain::choose::{Contender, Rule, choose};
+use crate::domain::choose::{Contender, choose};
 use crate::domain::event::{Decided, PolicyVerdict};
 use crate::domain::filter::Exclusion;
 use crate::domain::money::NanoUsd;
-use crate::domain::propensity::{net_value_propensities, propensities_by_cost, with_floor};
+use crate::domain::policy::propensities_by_rule;
+use crate::domain::propensity::with_floor;
 use crate::domain::request::PolicyRequest;
 use crate::engine::{PolicyAnswer, SeatView};
 
@@ -164,28 +165,10 @@ fn propensities(answer: &PolicyAnswer) -> Vec<Option<f64>> {
     }
     let arms: Vec<(Beta, Option<u64>)> =
         eligible.iter().map(|i| (seats[*i].posterior, seats[*i].expected.map(|c| c.0))).collect();
-    let pi = with_floor(&of_rule(&arms, answer.rule), answer.exploration_floor);
+    let pi = with_floor(&propensities_by_rule(&arms, answer.rule), answer.exploration_floor);
     let mut all = vec![None; seats.len()];
     eligible.iter().zip(pi).for_each(|(i, p)| all[*i] = Some(p));
     all
-}
-
-/// Propensities under the task type's rule, before the exploration floor, for (posterior, expected nano-USD).
-fn of_rule(arms: &[(Beta, Option<u64>)], rule: Rule) -> Vec<f64> {
-    match rule {
-        Rule::Tolerance { tolerance } => propensities_by_cost(arms, tolerance),
-        Rule::NetValue { value_usd, failure_cost_usd } => {
-            let stake = value_usd + failure_cost_usd;
-            let known: Vec<usize> = (0..arms.len()).filter(|i| arms[*i].1.is_some()).collect();
-            let competing: Vec<usize> = if known.is_empty() { (0..arms.len()).collect() } else { known };
-            let offset = |i: usize| -failure_cost_usd - arms[i].1.map_or(0.0, |nano| nano as f64 * 1e-9);
-            let transformed: Vec<(Beta, f64, f64)> =
-                competing.iter().map(|i| (arms[*i].0, stake, offset(*i))).collect();
-            let mut pi = vec![0.0; arms.len()];
-            competing.iter().zip(net_value_propensities(&transformed)).for_each(|(i, p)| pi[*i] = p);
-            pi
-        }
-    }
 }
 
 /// Candidates that their draw would have chosen, had cost not excluded them.

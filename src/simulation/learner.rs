@@ -70,6 +70,12 @@ impl Learner {
         &self.cells[arm]
     }
 
+    /// What the last decision drew from for a candidate, until an outcome is told.
+    #[must_use]
+    pub fn posterior(&self, arm: usize) -> Beta {
+        self.posteriors[arm]
+    }
+
     /// Gives a candidate another prior than the task type's.
     pub fn set_prior(&mut self, arm: usize, prior: Prior) {
         if self.priors[arm] != prior {

@@ -19,3 +19,4 @@ pub mod scenario;
 pub mod table;
 pub mod truth;
 pub mod validation;
+pub mod validation_policy;
