@@ -263,6 +263,7 @@ impl Engine {
             advised: None,
             fallbacks: Vec::new(),
             competitors: Vec::new(),
+            unfit: Vec::new(),
             exclusions: Vec::new(),
             drawn_by: None,
             keep: None,
@@ -347,7 +348,7 @@ impl Engine {
         decided.estimate = chosen.expected;
         decided.estimate_source = chosen.source;
         decided.hold = chosen.hold;
-        decided.competitors = competitors(seats);
+        (decided.competitors, decided.unfit) = competitors(seats, admission);
         // A fallback is a choice of the router's, which has no say in the other arms.
         let allowed = request.fallback_allowed && matches!(assigned.arm, Arm::Router | Arm::Pinned);
         let fallbacks = if allowed { add_fallbacks(decided, seats, admission, rule, choice) } else { Vec::new() };
@@ -456,8 +457,9 @@ fn contenders(seats: &[Seat<'_>]) -> Vec<Contender> {
     eligible.map(|(index, s)| s.contender(index)).collect()
 }
 
-/// Those who competed, in rising expected cost: all that a propensity is computed from.
-fn competitors(seats: &[Seat<'_>]) -> Vec<Competitor> {
+/// Those who competed, in rising expected cost, and the places of those that a budget would have had replaced: all that a
+/// propensity is computed from.
+fn competitors(seats: &[Seat<'_>], admission: &Admission) -> (Vec<Competitor>, Vec<u32>) {
     let mut eligible: Vec<&Seat<'_>> = seats.iter().filter(|s| s.exclusion.is_none()).collect();
     eligible.sort_by_key(|s| (s.expected.is_none(), s.expected));
     let micro = |shape: f64| (shape * 1e6).round() as u64;
@@ -467,7 +469,8 @@ fn competitors(seats: &[Seat<'_>]) -> Vec<Competitor> {
         beta_micro: micro(s.row.posterior.beta()),
         cost: s.expected,
     };
-    eligible.iter().map(competitor).collect()
+    let places = (0u32..).zip(&eligible).filter(|(_, s)| !s.fits(admission)).map(|(place, _)| place);
+    (eligible.iter().map(competitor).collect(), places.collect())
 }
 
 fn matching_rule<'a>(request: &PolicyRequest, settings: &'a TaskSettings) -> Option<&'a TaskRule> {

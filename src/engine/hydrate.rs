@@ -81,6 +81,16 @@ pub fn call<'a>(state: &'a mut State, store: &dyn ColdStore, number: CallNo) -> 
     state.calls.get(&number)
 }
 
+/// The call of that number as it stands, left where it is.
+#[must_use]
+pub fn peek(state: &State, store: &dyn ColdStore, number: CallNo) -> Option<Call> {
+    if let Some(call) = state.calls.get(&number) {
+        return Some(call.clone());
+    }
+    let stored = if state.dropped.calls.contains(&number) { None } else { store.call(number) };
+    stored.filter(|found| !retention::drops_call(found, state.detail_from))
+}
+
 /// The goal of that id, brought to hand.
 pub fn goal<'a>(state: &'a mut State, store: &dyn ColdStore, id: &str) -> Option<&'a Goal> {
     if !state.goals.contains_key(id)

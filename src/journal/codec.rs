@@ -2,6 +2,7 @@
 //! guesses a fact. It knows nothing of segments, checksums or sequence numbers.
 
 use prost::Message as _;
+use prost::encoding::DecodeContext;
 
 use super::pb::{self, event::Body as Stored};
 use super::{change_facts, fields, goal_facts, place};
@@ -89,6 +90,42 @@ pub fn decode(bytes: &[u8]) -> Result<Event, CodecError> {
     let at = UnixMillis(stored.at_ms);
     Ok(Event { at, body: body(at, stored.body.ok_or(CodecError::UnknownBody)?)? })
 }
+
+/// Whether the fact in `bytes` is a decision, a catalogue or something else, and when it was written, without reading the rest
+/// of it; `None`: it cannot be told.
+#[must_use]
+pub fn glance(bytes: &[u8]) -> Option<(UnixMillis, Glance)> {
+    let mut rest = message(bytes).ok()?;
+    let mut at_ms = 0;
+    while !rest.is_empty() {
+        let (field, wire) = prost::encoding::decode_key(&mut rest).ok()?;
+        match field {
+            AT_MS => prost::encoding::sint64::merge(wire, &mut at_ms, &mut rest, DecodeContext::default()).ok()?,
+            PROJECT => prost::encoding::skip_field(wire, field, &mut rest, DecodeContext::default()).ok()?,
+            DECIDED => return Some((UnixMillis(at_ms), Glance::Decided)),
+            CATALOG_CHANGED => return Some((UnixMillis(at_ms), Glance::CatalogChanged)),
+            _ => return Some((UnixMillis(at_ms), Glance::Other)),
+        }
+    }
+    Some((UnixMillis(at_ms), Glance::Other))
+}
+
+/// What [`glance`] tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// A decision.
+    Decided,
+    /// A catalogue that came into force.
+    CatalogChanged,
+    /// Any other fact.
+    Other,
+}
+
+/// Fields of the stored message.
+const PROJECT: u32 = 1;
+const AT_MS: u32 = 2;
+const CATALOG_CHANGED: u32 = 6;
+const DECIDED: u32 = 7;
 
 /// The stored message behind the version byte.
 pub(crate) fn message(bytes: &[u8]) -> Result<&[u8], CodecError> {
@@ -231,6 +268,7 @@ fn decided_of(at: UnixMillis, decided: &Decided) -> pb::Decided {
         charges: goal_facts::charges_of(&decided.charges),
         exhausted: decided.exhausted.as_ref().map(|e| goal_facts::exhausted_of(at, e)),
         advised: decided.advised.map_or(0, |id| id.0),
+        unfit: decided.unfit.clone(),
     }
 }
 
@@ -276,6 +314,7 @@ fn decided_from(at: UnixMillis, stored: pb::Decided) -> Result<Decided, CodecErr
         reason: stored.reason,
         charges: goal_facts::charges(&stored.charges)?,
         exhausted: stored.exhausted.map(|e| goal_facts::exhausted(at, e).map(Box::new)).transpose()?,
+        unfit: stored.unfit,
         asked: stored.asked.map(|a| Box::new(asked(a))),
         advised: Some(NameId(stored.advised)).filter(|id| *id != NameId::NONE),
         key: fields::key(stored.key)?,

@@ -137,6 +137,7 @@ fn decided() -> impl Strategy<Value = Decided> {
     let lists = (
         vec((name(), option::of(money())), 0..4),
         vec(competitor(), 0..6),
+        vec(0_u32..60, 0..3),
         vec((name(), one_of(Exclusion::ALL)), 0..4),
     );
     let rest = (
@@ -157,7 +158,7 @@ fn decided() -> impl Strategy<Value = Decided> {
     (first, amounts, lists, rest).prop_map(|(first, amounts, lists, rest)| {
         let (number, verdict, place, traits, irreversible, expires_at) = first;
         let (hold, estimate, estimate_source, max_output_tokens) = amounts;
-        let (fallbacks, competitors, exclusions) = lists;
+        let (fallbacks, competitors, unfit, exclusions) = lists;
         let (drawn_by, keep, keep_step, service_tier, reason, asked, (key, catalog, charges, exhausted, advised)) =
             rest;
         let advised = advised.map(NameId);
@@ -176,6 +177,7 @@ fn decided() -> impl Strategy<Value = Decided> {
             advised,
             fallbacks,
             competitors,
+            unfit,
             exclusions,
             drawn_by,
             keep,
@@ -318,6 +320,7 @@ pub(in crate::journal) fn ordinary() -> [Event; 2] {
             competitor(4, 410, 90, 2_100_000),
             competitor(6, 55, 3, 9_800_000),
         ],
+        unfit: Vec::new(),
         exclusions: Vec::new(),
         drawn_by: None,
         keep: Some(0),
@@ -401,4 +404,21 @@ fn what_a_newer_program_wrote_is_refused_in_so_many_words() {
     let other = pb::Event { project: 7, at_ms: 0, body: Some(Stored::Started(pb::Started::default())) };
     let bytes = [vec![VERSION], other.encode_to_vec()].concat();
     assert_eq!(decode(&bytes), Err(CodecError::UnknownProject(7)));
+}
+
+#[test]
+fn a_glance_tells_what_a_reading_would() {
+    for event in ordinary() {
+        let mut bytes = Vec::new();
+        encode(&event, &mut bytes);
+        let expected = if matches!(event.body, Body::Decided(_)) { Glance::Decided } else { Glance::Other };
+        assert_eq!(glance(&bytes), Some((event.at, expected)));
+    }
+    let catalog = Body::CatalogChanged { version: "v".to_owned(), text: "schema = 1".to_owned() };
+    for at in [0, -7, 1_795_000_000_123] {
+        let mut bytes = Vec::new();
+        encode(&Event { at: UnixMillis(at), body: catalog.clone() }, &mut bytes);
+        assert_eq!(glance(&bytes), Some((UnixMillis(at), Glance::CatalogChanged)));
+    }
+    assert_eq!((glance(&[]), glance(&[VERSION + 1, 0]), glance(&[VERSION, 0xff])), (None, None, None));
 }

@@ -70,6 +70,21 @@ impl JournalReader {
         Ok(Entries::new(segments, seq))
     }
 
+    /// As [`JournalReader::entries`], from the last segment on whose first event `is_before`; from the first one where none is.
+    /// Of the events in order, those up to some place must be before.
+    ///
+    /// # Errors
+    /// Those of [`JournalReader::open`].
+    pub fn read_after(&self, is_before: impl Fn(&[u8]) -> bool) -> Result<Entries, JournalError> {
+        self.refresh()?;
+        let mut segments = self.segments();
+        let first = |segment: &Segment| Entries::new(vec![segment.clone()], 0).next();
+        let begins_before = |s: &Segment| matches!(first(s), Some(Ok(entry)) if is_before(&entry.payload));
+        let behind = segments.partition_point(begins_before);
+        segments.drain(..behind.saturating_sub(1));
+        Ok(Entries::new(segments, 0))
+    }
+
     /// Reads one event, checking the checksum of its group.
     ///
     /// # Errors

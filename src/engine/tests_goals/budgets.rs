@@ -347,6 +347,8 @@ fn a_downgrade_lists_what_fits_cheapest_first_and_a_fallback_is_downgraded_anew(
         let drawn = decide(&mut engine, &any_model("g", 10_000), NOW);
         assert_eq!(drawn.decided.verdict, PolicyVerdict::Downgrade, "p/huge would cost $0.90");
         assert_eq!(listed(&engine, &drawn), ["p/a", "p/b", "p/c", "p/d"], "whatever was drawn");
+        let unfit = drawn.decided.unfit.iter().map(|place| drawn.decided.competitors[*place as usize].candidate);
+        assert_eq!(names(&engine, unfit), ["p/huge"], "what its propensity needs is on record");
         let void = engine.void(&NoStore, by_number(drawn.decided.number), "x", "y", NOW).unwrap();
         fold(&mut engine, void.as_slice());
     }

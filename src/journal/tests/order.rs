@@ -126,6 +126,24 @@ fn every_location_reads_its_event_while_the_writer_runs() {
 }
 
 #[test]
+fn reading_after_a_moment_begins_in_the_segment_where_it_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    write_events(dir.path(), 200);
+    let reader = JournalReader::open(dir.path()).unwrap();
+    let number = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).unwrap();
+        text.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    for wanted in [1, 2, 57, 117, 200, 300] {
+        let read: Vec<u64> = reader.read_after(|b| number(b) < wanted).unwrap().map(|e| e.unwrap().seq).collect();
+        assert_eq!(read.last(), Some(&200));
+        assert!(read[0] <= wanted && (wanted == 1 || read[0] < wanted), "{wanted}: from {}", read[0]);
+        assert!(wanted - read[0].min(wanted) < 140, "{wanted}: from {}, which is segments away", read[0]);
+        assert!(wanted < 117 || read[0] > 1, "{wanted}: from the beginning");
+    }
+}
+
+#[test]
 fn a_reader_beside_a_busy_writer_sees_a_prefix_and_no_damage() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open_small(dir.path());

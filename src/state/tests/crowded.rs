@@ -43,6 +43,7 @@ fn decision(n: u64, place: Place) -> Event {
         advised: None,
         fallbacks: Vec::new(),
         competitors: Vec::new(),
+        unfit: Vec::new(),
         exclusions: Vec::new(),
         drawn_by: None,
         keep: None,

@@ -60,6 +60,7 @@ fn decided(n: u64, at: UnixMillis, budgets: bool) -> Event {
         advised: None,
         fallbacks: Vec::new(),
         competitors: vec![competitor(2), competitor(3), competitor(4)],
+        unfit: Vec::new(),
         exclusions: Vec::new(),
         drawn_by: None,
         keep: Some(0),
