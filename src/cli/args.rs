@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::args_goals::{AlertsArgs, AuditVerb, BudgetsArgs, GoalsArgs, ReceiptArgs};
 use super::replay::ReplayArgs;
 use super::simulate::SimulateArgs;
+use super::what_if::WhatIfArgs;
 use crate::config::parse_duration_ms;
 use crate::domain::catalog::ServiceTier;
 use crate::domain::pricing::MAX_TOKENS;
@@ -77,6 +78,9 @@ pub(super) enum Verb {
     Budgets(BudgetsArgs),
     /// Ask a running daemon for alerts of budgets, or acknowledge one.
     Alerts(AlertsArgs),
+    /// Ask a running daemon what other policies would have brought in its own decisions.
+    #[command(name = "whatif")]
+    WhatIf(WhatIfArgs),
     /// Have people grade a sample of goals: what was said to be a success, and what was one.
     #[command(subcommand)]
     Audit(AuditVerb),

@@ -21,6 +21,8 @@ pub(super) struct World {
     pub(super) budgets: Vec<pb::BudgetState>,
     pub(super) alerts: Vec<pb::Alert>,
     pub(super) receipt: Option<pb::Receipt>,
+    /// Answers by the policy asked about.
+    pub(super) evaluations: BTreeMap<String, pb::EvaluatePolicyResponse>,
     /// Entries of a page at most.
     pub(super) page: usize,
     /// Requests in the order they came, as they print.
@@ -169,6 +171,16 @@ impl InsightsService for Services {
         _: Request<pb::ExplainChangeRequest>,
     ) -> Result<Response<pb::ExplainChangeResponse>, Status> {
         not_here()
+    }
+
+    async fn evaluate_policy(
+        &self,
+        request: Request<pb::EvaluatePolicyRequest>,
+    ) -> Result<Response<pb::EvaluatePolicyResponse>, Status> {
+        let (request, mut world) = (request.into_inner(), self.0.lock().unwrap());
+        world.asked.push(format!("{} {} {:?}", request.policy, request.task_type(), request.lookback_hours));
+        let known = world.evaluations.get(&request.policy).cloned();
+        known.map(Response::new).ok_or_else(|| Status::not_found("no such model"))
     }
 
     async fn list_budgets(

@@ -11,6 +11,7 @@
 //! | `insights` with `insights_…`, `healthcheck`, `client` | what asks a running daemon |
 //! | `receipt`, `receipt_text`, `receipt_call`, `tree` | a goal's receipt |
 //! | `goals`, `budgets`, `alerts` | lists of a running daemon |
+//! | `what_if` | what other policies would have brought |
 //! | `audit`, `sheet` | samples that people grade |
 //! | `models`, `explain`, `config` | what reads files only |
 //! | `simulate` with `simulate_…`, `validate`, `problems_file` | policies in worlds and on problems whose truth is known |
@@ -62,6 +63,7 @@ mod table_file;
 mod tree;
 mod validate;
 mod verify;
+mod what_if;
 mod words;
 
 use std::io::{BufWriter, Write};
@@ -108,6 +110,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Verb::Goals(args) => goals::run(settings, args, format, out),
         Verb::Budgets(args) => budgets::run(settings, args, format, out),
         Verb::Alerts(args) => alerts::run(settings, args, format, out),
+        Verb::WhatIf(args) => what_if::run(settings, args, format, out),
         Verb::Audit(AuditVerb::Sample(args)) => audit::sample(settings, args, format, out),
         Verb::Audit(AuditVerb::Import(args)) => audit::import(settings, args, format, out),
         Verb::Models(ModelsVerb::List) => models::list(settings, format, out),

@@ -36,6 +36,13 @@ impl InsightsService for Insights {
         Ok(Response::new(calls_goals::explain_change(&self.service, request.into_inner()).await?))
     }
 
+    async fn evaluate_policy(
+        &self,
+        request: Request<pb::EvaluatePolicyRequest>,
+    ) -> Result<Response<pb::EvaluatePolicyResponse>, Status> {
+        Ok(Response::new(calls_goals::evaluate_policy(&self.service, request.into_inner()).await?))
+    }
+
     async fn list_budgets(
         &self,
         request: Request<pb::ListBudgetsRequest>,

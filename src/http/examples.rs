@@ -86,6 +86,7 @@ pub(super) fn request(rpc: Rpc) -> Option<Value> {
         Rpc::ReloadCatalog => json!({}),
         Rpc::GetInsights
         | Rpc::ExplainChange
+        | Rpc::EvaluatePolicy
         | Rpc::ListGoals
         | Rpc::GetGoal
         | Rpc::GetReceipt

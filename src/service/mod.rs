@@ -13,6 +13,8 @@ mod receipts;
 mod reply;
 mod shelf;
 mod upkeep;
+mod what_if;
+mod what_if_draws;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -20,6 +22,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use goal_reply::BudgetStanding;
 pub use reply::{CandidateReply, INTERVAL_LEVEL, OutcomeReply, PolicyReply, PosteriorReply, VoidReply};
@@ -38,6 +41,8 @@ use crate::state::{SledStore, StoreError};
 use shelf::Shelf;
 use upkeep::Reopening;
 pub(crate) use upkeep::disk_is_low;
+pub use what_if::PolicyEvaluation;
+pub use what_if_draws::LeftOut;
 
 /// Time, as an argument of everything.
 pub trait Clock: Send + Sync {
@@ -156,7 +161,9 @@ pub type CatalogSource = Box<dyn Fn() -> Result<Reread, String> + Send + Sync>;
 pub struct Service {
     engine: Mutex<Engine>,
     journal: Journal,
-    reader: JournalReader,
+    reader: Arc<JournalReader>,
+    /// One what-if question at a time: each takes a core for seconds.
+    what_if: Arc<Semaphore>,
     shelf: Shelf,
     clock: Arc<dyn Clock>,
     token_key: TokenKey,
@@ -232,7 +239,8 @@ impl Service {
         Self {
             engine: Mutex::new(engine),
             journal,
-            reader,
+            reader: Arc::new(reader),
+            what_if: Arc::new(Semaphore::new(1)),
             shelf: Shelf::new(store),
             clock,
             token_key,

@@ -1,7 +1,7 @@
 //! One function for each rpc about goals, gates, budgets and alerts, as in [`super::calls`].
 
 use super::refusal::Refusal;
-use super::{pb, request_budget, request_goal};
+use super::{pb, request_budget, request_goal, what_if};
 use crate::service::Service;
 
 /// GateStep.
@@ -101,6 +101,17 @@ pub async fn explain_change(
 ) -> Result<pb::ExplainChangeResponse, Refusal> {
     let (windows, filters) = request_budget::change(request, service.token_key())?;
     Ok(service.explain_change(windows, &filters).await?.into())
+}
+
+/// EvaluatePolicy.
+///
+/// # Errors
+/// See [`Refusal`]; too little to go on is an answer.
+pub async fn evaluate_policy(
+    service: &Service,
+    request: pb::EvaluatePolicyRequest,
+) -> Result<pb::EvaluatePolicyResponse, Refusal> {
+    Ok(service.evaluate_policy(what_if::question(request)?).await?.into())
 }
 
 /// ListBudgets.

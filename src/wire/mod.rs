@@ -23,6 +23,7 @@ mod request_goal;
 mod request_goal_tests;
 #[cfg(test)]
 mod request_tests;
+mod what_if;
 
 pub use fields::{
     FEATURES_MAX, KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX,

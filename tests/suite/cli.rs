@@ -17,7 +17,7 @@ fn run(home: &Home, line: &str) -> (Option<i32>, String, String) {
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-fn json(home: &Home, line: &str) -> Value {
+pub(crate) fn json(home: &Home, line: &str) -> Value {
     let (code, out, said) = run(home, line);
     assert_eq!(code, Some(0), "{line}: {said}");
     serde_json::from_str(&out).unwrap_or_else(|error| panic!("{line}: {error}: {out}"))

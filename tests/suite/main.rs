@@ -34,3 +34,4 @@ mod scenario;
 mod seed_world;
 mod simulations;
 mod story;
+mod what_if;

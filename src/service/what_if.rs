@@ -1,0 +1,285 @@
+//! What another policy would have brought: draws of a window from the record, what came of them from the state, chances
+//! and estimates from the domain. The long parts run on a thread of their own, one question at a time; the engine is locked
+//! for a few dozen calls at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::what_if_draws::{Draw, Draws, LeftOut};
+use super::{RETRY_AFTER_MS, Service, ServiceError};
+use crate::config::parse_catalogue;
+use crate::domain::beta::Beta;
+use crate::domain::call::{Call, CallNo};
+use crate::domain::catalog::{Catalog, TaskSettings};
+use crate::domain::event::Body;
+use crate::domain::names::{NameId, NameKind};
+use crate::domain::outcome::Verdict;
+use crate::domain::policy::{Contest, Policy, Question};
+use crate::domain::time::UnixMillis;
+use crate::engine::{EngineError, hydrate};
+use crate::insights::{Evaluation, Sample, evaluate};
+use crate::journal::JournalReader;
+use crate::journal::codec::{self, Glance};
+
+/// Calls looked up while the engine is locked once.
+const LOOKED_UP_AT_ONCE: usize = 32;
+
+/// What a policy would have brought, and what that rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyEvaluation {
+    /// The policy, as it is written.
+    pub policy: String,
+    /// Begin of the window, inclusive.
+    pub start: UnixMillis,
+    /// End of the window, exclusive.
+    pub end: UnixMillis,
+    /// The estimates.
+    pub found: Evaluation,
+    /// Share of the window's draws that were looked at, uniformly sampled where that is below 1.
+    pub sampled: f64,
+    /// Decisions of the window that it does not rest on. Where draws were sampled, what comes to light only when a draw is looked
+    /// at (`retries` and below) is of those.
+    pub left_out: LeftOut,
+}
+
+/// What is known of names and catalogues, for a thread that may not ask the engine.
+struct Known {
+    tasks: BTreeMap<NameId, String>,
+    /// Candidates that the policy names.
+    named: BTreeSet<NameId>,
+    /// Catalogues by how many had come into force.
+    catalogs: BTreeMap<u32, Arc<Catalog>>,
+}
+
+/// Ends what runs elsewhere once nobody waits for it any more.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Service {
+    /// What another policy would have brought in the router's own draws of a window that ends now. Too little to go on is an answer.
+    ///
+    /// # Errors
+    /// A name that nobody knows; another question is being answered; the record cannot be read.
+    pub async fn evaluate_policy(&self, question: Question) -> Result<PolicyEvaluation, ServiceError> {
+        let busy = |_| ServiceError::unavailable("another what-if question is being answered; one is at a time");
+        let turn = self.what_if.clone().try_acquire_owned().map_err(busy)?;
+        let task = self.task_asked(&question)?;
+        let end = self.clock.now();
+        let start = UnixMillis(end.0.saturating_sub(question.lookback_ms));
+        let stop = Stop(Arc::default());
+        let (reader, stopped) = (self.reader.clone(), stop.0.clone());
+        let (turn, draws) = apart(move || {
+            let mut draws = Draws::new(start, end, task);
+            let read = draws.read(&reader, &stopped).map(|()| draws);
+            (turn, read)
+        })
+        .await?;
+        let draws = draws?;
+        let (seen, mut left_out) = (draws.seen, draws.left_out);
+        let draws = draws.in_order();
+        let sampled = if seen == 0 { 1.0 } else { draws.len() as f64 / seen as f64 };
+        let known = self.known(&question.policy, &draws)?;
+        let told = self.told(draws, &mut left_out).await?;
+        let (reader, stopped) = (self.reader.clone(), stop.0.clone());
+        let policy = question.policy.to_string();
+        let found = apart(move || {
+            let found = samples(told, &question.policy, known, &reader, &stopped, &mut left_out);
+            drop(turn);
+            (evaluate(&found), left_out)
+        })
+        .await?;
+        Ok(PolicyEvaluation { policy, start, end, found: found.0, sampled, left_out: found.1 })
+    }
+
+    fn task_asked(&self, question: &Question) -> Result<Option<NameId>, ServiceError> {
+        let Some(task) = &question.task_type else { return Ok(None) };
+        let id = self.engine.lock().state.names.id(NameKind::Task, task);
+        Ok(Some(id.ok_or_else(|| EngineError::not_found("task type", task))?))
+    }
+
+    /// Names and catalogues as the engine has them now.
+    fn known(&self, policy: &Policy, draws: &[Draw]) -> Result<Known, ServiceError> {
+        let engine = self.engine.lock();
+        let names = &engine.state.names;
+        let tasks = draws.iter().map(|d| (d.task, names.text(NameKind::Task, d.task).to_owned())).collect();
+        let mut named = BTreeSet::new();
+        if let Policy::Only(models) = policy {
+            let competed: BTreeSet<NameId> = draws.iter().flat_map(|d| &d.competitors).map(|c| c.candidate).collect();
+            for model in models {
+                let meant = engine.catalog().resolve(model).ok().flatten().map(|(model, _)| model.id.to_string());
+                let is = |id: &&NameId| {
+                    let text = names.text(NameKind::Candidate, **id);
+                    let stem = text.split('#').next().unwrap_or(text);
+                    text == model || stem == model || meant.as_deref() == Some(stem)
+                };
+                let known = meant.is_some() || names.id(NameKind::Candidate, model).is_some();
+                if !known {
+                    return Err(EngineError::not_found("model", model).into());
+                }
+                named.extend(competed.iter().filter(is));
+            }
+        }
+        let version = |number: u32| engine.state.catalog_versions.get((number as usize).checked_sub(1)?);
+        let numbers: BTreeSet<u32> = draws.iter().map(|d| d.catalog).collect();
+        let in_force = numbers.into_iter().filter(|n| version(*n).is_some_and(|v| v == engine.catalog().version()));
+        let catalogs = in_force.map(|number| (number, engine.catalog().clone())).collect();
+        Ok(Known { tasks, named, catalogs })
+    }
+
+    /// What came of each draw's calls; draws of retries and those of which nothing is known are left out.
+    async fn told(&self, draws: Vec<Draw>, left_out: &mut LeftOut) -> Result<Vec<(Draw, Sums)>, ServiceError> {
+        let mut sums = vec![Sums::default(); draws.len()];
+        let calls = |(at, draw): (usize, &Draw)| -> Vec<(usize, CallNo)> {
+            std::iter::once(&draw.number).chain(&draw.followers).map(|number| (at, *number)).collect()
+        };
+        let mut all = draws.iter().enumerate().flat_map(calls).peekable();
+        while all.peek().is_some() {
+            {
+                let engine = self.engine.lock();
+                for (at, number) in all.by_ref().take(LOOKED_UP_AT_ONCE) {
+                    if let Some(call) = hydrate::peek(&engine.state, &self.shelf, number) {
+                        sums[at].add(&call, &draws[at]);
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        self.shelf.readable()?;
+        drop(all);
+        let mut told = Vec::with_capacity(draws.len());
+        for (draw, sums) in draws.into_iter().zip(sums) {
+            match sums {
+                Sums { is_retry: true, .. } => left_out.retries += 1,
+                Sums { calls: 0, .. } => left_out.without_outcome += 1,
+                _ => told.push((draw, sums)),
+            }
+        }
+        Ok(told)
+    }
+}
+
+/// Runs what takes long on a thread of its own.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ServiceError> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|error| ServiceError::Unavailable { why: error.to_string(), retry_after_ms: RETRY_AFTER_MS })
+}
+
+/// What came of the calls of one draw.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    is_retry: bool,
+    calls: u32,
+    successes: u32,
+    cost_nano: u64,
+    unpriced: bool,
+}
+
+impl Sums {
+    /// Adds a call of the model drawn. Fallbacks are other models' calls, quality checks nobody's choice.
+    fn add(&mut self, call: &Call, draw: &Draw) {
+        self.is_retry |= call.number == draw.number && call.is_retry();
+        let own = call.candidate == draw.competitors[draw.chosen].candidate && !call.off_policy && !call.evaluation;
+        let (Some(settled), Some(verdict)) = (call.settled().filter(|_| own), call.verdict()) else { return };
+        self.calls += 1;
+        self.successes += u32::from(verdict == Verdict::Success);
+        match settled.cost {
+            Some(cost) => self.cost_nano = self.cost_nano.saturating_add(cost.0),
+            None => self.unpriced = true,
+        }
+    }
+}
+
+/// The draws with their chances, as the estimators take them.
+fn samples(
+    told: Vec<(Draw, Sums)>,
+    policy: &Policy,
+    mut known: Known,
+    reader: &JournalReader,
+    stop: &AtomicBool,
+    left_out: &mut LeftOut,
+) -> Vec<Sample> {
+    let missing = told.iter().map(|(d, _)| d.catalog).filter(|n| !known.catalogs.contains_key(n)).collect();
+    read_catalogs(&mut known.catalogs, missing, reader, stop);
+    let mut found = Vec::with_capacity(told.len());
+    // While nothing is learned in between, the same contest is decided again and again.
+    let mut last: Option<(Contest, Vec<f64>)> = None;
+    for (draw, sums) in told {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let Some(settings) = settings(&known, &draw) else {
+            left_out.unknown_settings += 1;
+            continue;
+        };
+        let contest = contest(&draw, &settings);
+        let named = |place: usize| known.named.contains(&draw.competitors[place].candidate);
+        let Some(wanted) = contest.under(policy, named) else {
+            left_out.not_on_offer += 1;
+            continue;
+        };
+        let chances = match last.take() {
+            Some((same, chances)) if same == contest => chances,
+            _ => contest.propensities(),
+        };
+        if chances[draw.chosen] > 0.0 {
+            let ids: Vec<u32> = draw.competitors.iter().map(|c| c.candidate.0).collect();
+            let drawn = Sample::new(draw.task.0, &ids, &chances, &wanted, draw.chosen);
+            let cost_usd = (!sums.unpriced).then_some(sums.cost_nano as f64 * 1e-9);
+            found.push(Sample { calls: sums.calls, successes: sums.successes, cost_usd, ..drawn });
+        } else {
+            left_out.not_drawn += 1;
+        }
+        last = Some((contest, chances));
+    }
+    found
+}
+
+fn contest(draw: &Draw, settings: &TaskSettings) -> Contest {
+    let shape = |micro: u64| micro as f64 / 1e6;
+    let arms = draw.competitors.iter().map(|c| {
+        let posterior = Beta::new(shape(c.alpha_micro), shape(c.beta_micro)).unwrap_or(Beta::UNIFORM);
+        (posterior, c.cost.map(|cost| cost.0))
+    });
+    let (rule, floor) = (settings.rule(), settings.exploration_floor);
+    Contest { arms: arms.collect(), unfit: draw.unfit.clone(), rule, floor }
+}
+
+/// The settings a draw was made by.
+fn settings(known: &Known, draw: &Draw) -> Option<TaskSettings> {
+    let catalog = known.catalogs.get(&draw.catalog)?;
+    let declared = known.tasks.get(&draw.task).and_then(|name| catalog.task(name));
+    declared.or_else(|| catalog.default_task()).map(|task| task.settings.clone())
+}
+
+/// Reads catalogues that are no longer in force from the record; those that cannot be read stay unknown.
+fn read_catalogs(
+    catalogs: &mut BTreeMap<u32, Arc<Catalog>>,
+    missing: BTreeSet<u32>,
+    reader: &JournalReader,
+    stop: &AtomicBool,
+) {
+    let Some(last) = missing.last() else { return };
+    let mut number = 0;
+    for entry in reader.entries().map_while(Result::ok) {
+        if number >= *last || stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if !matches!(codec::glance(&entry.payload), Some((_, Glance::CatalogChanged))) {
+            continue;
+        }
+        number += 1;
+        if missing.contains(&number)
+            && let Ok(event) = codec::decode(&entry.payload)
+            && let Body::CatalogChanged { text, version } = event.body
+            && let Ok((catalog, _)) = parse_catalogue(&text, &version)
+        {
+            catalogs.insert(number, Arc::new(catalog));
+        }
+    }
+}

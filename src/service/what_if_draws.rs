@@ -1,0 +1,246 @@
+//! The router's draws of a window, read from the record: who competed, who was chosen, which later calls kept the draw.
+//! Its memory is bounded: of more draws than are kept a uniform sample is. It refuses to know what came of the calls.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::domain::call::{Arm, CallNo, Selection};
+use crate::domain::draw::stir;
+use crate::domain::event::{Body, Competitor, Decided, PolicyVerdict};
+use crate::domain::names::NameId;
+use crate::domain::time::UnixMillis;
+use crate::journal::codec::{self, Glance};
+use crate::journal::{JournalError, JournalReader};
+
+/// Draws that are kept: at 140 µs each for two policies and five candidates, less than six seconds.
+pub(super) const DRAWS_MAX: usize = 40_000;
+
+/// Later calls of the draws that are kept, over all draws.
+const FOLLOWERS_MAX: usize = 400_000;
+
+/// One draw.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Draw {
+    pub(super) number: CallNo,
+    pub(super) task: NameId,
+    pub(super) competitors: Vec<Competitor>,
+    pub(super) unfit: Vec<usize>,
+    /// Place of the one chosen among them.
+    pub(super) chosen: usize,
+    /// How many catalogues had come into force.
+    pub(super) catalog: u32,
+    /// Later decisions that kept it.
+    pub(super) followers: Vec<CallNo>,
+}
+
+/// Decisions of the window that an evaluation does not rest on, by why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Nobody drew: pins, the holdout, observe mode, fixed choices for irreversible steps, or a model past the cap of names.
+    pub not_drawn: u64,
+    /// There was one candidate only.
+    pub one_candidate: u64,
+    /// The draw was made for a retry: whether there is one depends on what was chosen before.
+    pub retries: u64,
+    /// No call of the draw has a known outcome (any more).
+    pub without_outcome: u64,
+    /// None of the models that the policy names was on offer.
+    pub not_on_offer: u64,
+    /// The catalogue it was decided by cannot be read any more.
+    pub unknown_settings: u64,
+}
+
+/// The draws of a window.
+#[derive(Debug)]
+pub(super) struct Draws {
+    from: UnixMillis,
+    until: UnixMillis,
+    task: Option<NameId>,
+    most: usize,
+    /// By a number that has nothing to do with the draw, so that the first of them are a sample.
+    kept: BTreeMap<(u64, CallNo), Draw>,
+    followers: usize,
+    /// Draws in the window, kept or not.
+    pub(super) seen: u64,
+    pub(super) left_out: LeftOut,
+}
+
+impl Draws {
+    /// No draws yet of [`from`, `until`), of one task type or all.
+    pub(super) fn new(from: UnixMillis, until: UnixMillis, task: Option<NameId>) -> Self {
+        let (kept, left_out) = (BTreeMap::new(), LeftOut::default());
+        Self { from, until, task, most: DRAWS_MAX, kept, followers: 0, seen: 0, left_out }
+    }
+
+    /// Reads the record from the window on; `stop` ends it early.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub(super) fn read(&mut self, reader: &JournalReader, stop: &AtomicBool) -> Result<(), JournalError> {
+        let is_before = |bytes: &[u8]| codec::glance(bytes).is_some_and(|(at, _)| at < self.from);
+        for entry in reader.read_after(is_before)? {
+            let entry = entry?;
+            let Some((at, kind)) = codec::glance(&entry.payload) else { continue };
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            if at < self.from || kind != Glance::Decided {
+                continue;
+            }
+            if let Ok(event) = codec::decode(&entry.payload)
+                && let Body::Decided(decided) = event.body
+            {
+                self.take(at, *decided);
+            }
+        }
+        Ok(())
+    }
+
+    /// The draws in the order they were made.
+    pub(super) fn in_order(self) -> Vec<Draw> {
+        let mut draws: Vec<Draw> = self.kept.into_values().collect();
+        draws.sort_unstable_by_key(|draw| draw.number);
+        draws
+    }
+
+    fn take(&mut self, at: UnixMillis, decided: Decided) {
+        let served = decided.place.candidate != NameId::NONE;
+        if !served || self.task.is_some_and(|task| task != decided.place.task) {
+            return;
+        }
+        if let Some(first) = decided.drawn_by {
+            if let Some(draw) = self.kept.get_mut(&place(first)) {
+                draw.followers.push(decided.number);
+                self.followers += 1;
+                self.trim();
+            }
+            return;
+        }
+        if at >= self.until {
+            return;
+        }
+        if let Some(draw) = self.draw(decided) {
+            self.seen += 1;
+            self.kept.insert(place(draw.number), draw);
+            self.trim();
+        }
+    }
+
+    /// The draw of a decision, where there was one to be made.
+    fn draw(&mut self, decided: Decided) -> Option<Draw> {
+        let downgraded = decided.verdict == PolicyVerdict::Downgrade;
+        let drawn = match decided.traits.selection {
+            Selection::Draw | Selection::Floor => true,
+            Selection::Constraint => downgraded,
+            _ => false,
+        };
+        let named = decided.place.task != NameId::OTHER && decided.place.candidate != NameId::OTHER;
+        let router = decided.traits.arm == Arm::Router;
+        if router && decided.competitors.len() < 2 {
+            self.left_out.one_candidate += 1;
+            return None;
+        }
+        let chosen = decided.competitors.iter().position(|c| c.candidate == decided.place.candidate);
+        let Some(chosen) = chosen.filter(|_| router && named && drawn && !decided.irreversible) else {
+            self.left_out.not_drawn += 1;
+            return None;
+        };
+        Some(Draw {
+            number: decided.number,
+            task: decided.place.task,
+            competitors: decided.competitors,
+            unfit: decided.unfit.iter().map(|place| *place as usize).collect(),
+            chosen,
+            catalog: decided.catalog,
+            followers: Vec::new(),
+        })
+    }
+
+    fn trim(&mut self) {
+        while self.kept.len() > self.most || (self.followers > FOLLOWERS_MAX && self.kept.len() > 1) {
+            let Some((_, dropped)) = self.kept.pop_last() else { return };
+            self.followers -= dropped.followers.len();
+        }
+    }
+}
+
+fn place(number: CallNo) -> (u64, CallNo) {
+    (stir(number.0), number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::codec::tests::ordinary;
+
+    /// A decision of the router at millisecond `number` among three, of which the first was chosen.
+    fn decided(number: u64) -> Decided {
+        let [event, _] = ordinary();
+        let Body::Decided(decided) = event.body else { panic!("INV-TEST: the first is a decision") };
+        Decided { number: CallNo(number), ..*decided }
+    }
+
+    fn draws(most: usize) -> Draws {
+        Draws { most, ..Draws::new(UnixMillis(100), UnixMillis(10_000), None) }
+    }
+
+    fn take(draws: &mut Draws, decided: Decided) {
+        let at = UnixMillis(i64::try_from(decided.number.0).unwrap());
+        draws.take(at, decided);
+    }
+
+    #[test]
+    fn only_what_the_router_drew_is_a_draw() {
+        let mut all = draws(10);
+        take(&mut all, decided(100));
+        let mut pinned = decided(101);
+        pinned.traits.arm = Arm::Pinned;
+        take(&mut all, pinned);
+        let mut alone = decided(102);
+        alone.competitors.truncate(1);
+        take(&mut all, alone);
+        let mut fixed = decided(103);
+        (fixed.irreversible, fixed.traits.selection) = (true, Selection::Irreversible);
+        take(&mut all, fixed);
+        let mut nothing = decided(104);
+        nothing.place.candidate = NameId::NONE;
+        take(&mut all, nothing);
+        take(&mut all, Decided { drawn_by: Some(CallNo(100)), ..decided(105) });
+        take(&mut all, Decided { drawn_by: Some(CallNo(99)), ..decided(106) });
+        take(&mut all, Decided { drawn_by: Some(CallNo(100)), ..decided(10_001) });
+        take(&mut all, decided(10_002));
+        let expected = LeftOut { not_drawn: 2, one_candidate: 1, ..LeftOut::default() };
+        assert_eq!((all.seen, all.left_out), (1, expected));
+        let found = all.in_order();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].number, found[0].chosen), (CallNo(100), 0));
+        assert_eq!(found[0].followers, [CallNo(105), CallNo(10_001)], "what kept the draw belongs to it");
+    }
+
+    #[test]
+    fn a_downgraded_choice_is_a_draw_and_another_constrained_one_is_not() {
+        let mut all = draws(10);
+        let mut constrained = decided(100);
+        constrained.traits.selection = Selection::Constraint;
+        take(&mut all, Decided { verdict: PolicyVerdict::Downgrade, unfit: vec![2], ..constrained.clone() });
+        take(&mut all, Decided { number: CallNo(101), ..constrained });
+        assert_eq!((all.seen, all.left_out.not_drawn), (1, 1));
+        assert_eq!(all.in_order()[0].unfit, [2]);
+    }
+
+    #[test]
+    fn of_too_many_draws_a_uniform_sample_is_kept_with_its_followers() {
+        let mut all = draws(500);
+        for number in 1_000..6_000 {
+            take(&mut all, decided(number));
+            take(&mut all, Decided { drawn_by: Some(CallNo(number)), ..decided(20_000 + number) });
+        }
+        assert_eq!((all.seen, all.followers), (5_000, 500));
+        let found = all.in_order();
+        assert_eq!(found.len(), 500);
+        assert!(found.is_sorted_by_key(|draw| draw.number) && found.iter().all(|draw| draw.followers.len() == 1));
+        // Of the first half 250 are expected, with a standard deviation of 11.
+        let early = found.iter().filter(|draw| draw.number.0 < 3_500).count();
+        assert!((200..300).contains(&early), "{early}");
+    }
+}
