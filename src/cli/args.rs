@@ -92,6 +92,8 @@ pub(super) enum Verb {
     Config(ConfigVerb),
     /// Check the record of a stopped daemon: hash chain, refolded state, sums of money.
     Verify,
+    /// Write the index of a stopped daemon anew, without the room its file holds on to; a daemon does so by itself.
+    Compact,
     /// Print the record as JSON Lines, one event a line; may run beside the daemon.
     Export(ExportArgs),
     /// Run policies in worlds whose truth is known; needs no daemon.

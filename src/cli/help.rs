@@ -17,6 +17,7 @@ const UNREAD: &[(&str, &[&str])] = &[
     ("models", &["listen", "data_dir"]),
     ("config", &[]),
     ("verify", &["listen", "models"]),
+    ("compact", &["listen", "models"]),
     ("export", &["listen", "models", "format"]),
     ("healthcheck", &["data_dir", "models", "format"]),
 ];

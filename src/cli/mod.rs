@@ -16,7 +16,7 @@
 //! | `models`, `explain`, `config` | what reads files only |
 //! | `simulate` with `simulate_…`, `validate`, `problems_file` | policies in worlds and on problems whose truth is known |
 //! | `replay`, `table_file` | policies on tables of true outcomes |
-//! | `verify`, `export`, `offline` | what reads a data directory |
+//! | `verify`, `export`, `compact`, `offline` | what reads a data directory, or puts it in order |
 
 mod alerts;
 mod args;
@@ -25,6 +25,7 @@ mod audit;
 mod banner;
 mod budgets;
 mod client;
+mod compact;
 mod config;
 mod explain;
 mod export;
@@ -119,6 +120,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Verb::Config(ConfigVerb::Check) => config::check(settings, format, out),
         Verb::Config(ConfigVerb::Show) => config::show(settings, format, out),
         Verb::Verify => verify::run(settings, format, out),
+        Verb::Compact => compact::run(settings, format, out),
         Verb::Export(args) => export::run(settings, args, format, out),
         Verb::Replay(args) => replay::run(args, format, out),
         Verb::Simulate(args) => simulate::run(settings, args, format, out),

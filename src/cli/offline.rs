@@ -1,5 +1,5 @@
 //! A data directory seen from outside, while no daemon has it or beside one. Nothing in it is ever created, changed or
-//! removed from here; what has to be opened for writing is opened as a copy.
+//! removed from here; what has to be opened for writing is opened as a copy, but for what `compact` writes anew.
 
 use std::fs::{self, File, TryLockError};
 use std::io;

@@ -4,6 +4,7 @@
 mod admin;
 pub mod admin_reply;
 mod budgets;
+mod compaction;
 mod decided;
 mod explain;
 pub mod goal_reply;
@@ -38,6 +39,7 @@ use crate::engine::{Amendment, Engine, EngineError, Recorded, hydrate, posterior
 use crate::insights;
 use crate::journal::{CommitWaiter, Journal, JournalError, JournalReader, codec};
 use crate::state::{SledStore, StoreError};
+use compaction::Compacting;
 use shelf::Shelf;
 use upkeep::Reopening;
 pub(crate) use upkeep::disk_is_low;
@@ -177,6 +179,9 @@ pub struct Service {
     started: Instant,
     stopping: ArcSwap<Option<String>>,
     reopening: Mutex<Reopening>,
+    compacting: Mutex<Compacting>,
+    /// Held by whoever writes to the store.
+    storing: Mutex<()>,
     /// Text of the catalogue while the facts of the start are not written.
     beginning: Mutex<Option<String>>,
     /// The facts of the start are written.
@@ -253,6 +258,8 @@ impl Service {
             started: Instant::now(),
             stopping: ArcSwap::from_pointee(None),
             reopening: Mutex::default(),
+            compacting: Mutex::default(),
+            storing: Mutex::default(),
             begun: AtomicBool::new(beginning.is_none()),
             beginning: Mutex::new(beginning),
             stored_seq: AtomicU64::new(stored_seq),

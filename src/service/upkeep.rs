@@ -1,6 +1,7 @@
 //! What goes on behind the requests: decisions expire, what was touched goes to the store, a store that failed is opened
 //! again, a full disk is noticed and got over. One thread does all of it. Only a failed journal ends the daemon.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -79,8 +80,10 @@ impl Service {
             }
         }
         self.checkpoint_when_due()?;
+        let _storing = self.storing.lock();
         if let Some(store) = self.shelf.store() {
             store.erase_dropped(ERASE_AT_ONCE)?;
+            self.compact_when_due(&store)?;
         }
         Ok(())
     }
@@ -124,7 +127,10 @@ impl Service {
         let low = disk_is_low(&self.about.data_dir);
         if low != self.disk_low.swap(low, Ordering::AcqRel) {
             match low {
-                true => tracing::error!("the disk is nearly full: nothing is taken until space is freed"),
+                true => {
+                    tracing::error!("the disk is nearly full: nothing is taken until space is freed");
+                    self.shelf.store().iter().for_each(|store| store.abandon_compaction());
+                }
                 false => tracing::info!("there is space on the disk again"),
             }
         }
@@ -136,6 +142,7 @@ impl Service {
     /// # Errors
     /// The journal or the store failed. The store is then opened again by the next [`Service::maintain`].
     pub fn checkpoint(&self) -> Result<(), ServiceError> {
+        let _storing = self.storing.lock();
         let Some(store) = self.shelf.store() else { return Ok(()) };
         let checkpoint = {
             let mut engine = self.engine.lock();
@@ -231,11 +238,19 @@ fn is_much(facts: u64, records: usize) -> bool {
 }
 
 /// Whether a disk has so little room left that nothing more is to be taken.
-pub(crate) fn disk_is_low(dir: &std::path::Path) -> bool {
-    rustix::fs::statvfs(dir).is_ok_and(|disk| {
-        let (size, free) = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
-        free < (size / 20).clamp(DISK_RESERVE_BYTES.0, DISK_RESERVE_BYTES.1)
-    })
+pub(crate) fn disk_is_low(dir: &Path) -> bool {
+    free_bytes(dir).is_some_and(|free| free < reserve_bytes(dir))
+}
+
+/// Bytes free on the disk of a folder, where it tells.
+pub(super) fn free_bytes(dir: &Path) -> Option<u64> {
+    rustix::fs::statvfs(dir).ok().map(|disk| disk.f_bavail * disk.f_frsize)
+}
+
+/// Bytes that are kept free on the disk of a folder.
+pub(super) fn reserve_bytes(dir: &Path) -> u64 {
+    let size = rustix::fs::statvfs(dir).map_or(0, |disk| disk.f_blocks * disk.f_frsize);
+    (size / 20).clamp(DISK_RESERVE_BYTES.0, DISK_RESERVE_BYTES.1)
 }
 
 #[cfg(test)]

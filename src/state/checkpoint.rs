@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::sync::Arc;
 
+use super::copying::{Total, inside};
 use super::error::StoreError;
 use super::evict::Committed;
 use super::goal_records::{self, Part};
@@ -184,21 +185,25 @@ impl SledStore {
     /// Puts records in place, all or none, with the count and sum of all in `meta`, and makes them durable.
     pub(super) fn put(&self, writes: Writes, mut meta: pb::Meta, mut written: Written) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
+        let mut compacting = inside(&self.compacting);
         for (key, value) in writes {
-            if let Some(old) = self.db.get(&key)? {
-                written.sum = written.sum.wrapping_sub(keys::share(&key, &old));
-                written.records = written.records.wrapping_sub(1);
+            let old = self.db.get(&key)?;
+            if let Some(copying) = compacting.as_mut() {
+                copying.follow(&key, old.as_deref(), value.as_deref());
+            }
+            if let Some(old) = old {
+                written.total.take_away(&key, &old);
             }
             let Some(value) = value else {
                 batch.remove(key);
                 continue;
             };
-            written.sum = written.sum.wrapping_add(keys::share(&key, &value));
-            written.records += 1;
+            written.total.add(&key, &value);
             batch.insert(key, value);
         }
-        meta.records = written.records;
-        meta.records_sum = written.sum.to_be_bytes().to_vec();
+        drop(compacting);
+        let Total { records, sum, bytes } = written.total;
+        (meta.records, meta.records_sum, meta.records_bytes) = (records, sum.to_be_bytes().to_vec(), bytes);
         let key = Kind::Meta.prefix();
         batch.insert(key.as_slice(), keys::seal(&key, &meta));
         self.db.apply_batch(batch)?;

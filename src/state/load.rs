@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use prost::Message;
 use sled::Tree;
 
+use super::copying::Total;
 use super::error::StoreError;
 use super::evict::OPEN_AT_HAND;
 use super::keys::{self, Kind, Rest, SLOT_BITS};
@@ -33,6 +34,7 @@ pub(super) fn meta_of(state: &State) -> pb::Meta {
         amendments_total: state.amendments_total,
         minutes_from_ms: state.rollups.minutes_from.0,
         records: 0,
+        records_bytes: 0,
         records_sum: Vec::new(),
         last_alert: state.last_alert,
         detail_from_ms: state.detail_from.0,
@@ -60,15 +62,15 @@ pub(super) fn meta(tree: &Tree) -> Result<Option<pb::Meta>, StoreError> {
 pub(super) fn check(tree: &Tree) -> Result<(), StoreError> {
     let Some(meta) = meta(tree)? else { return Ok(()) };
     let meta_key = Kind::Meta.prefix();
-    let (mut records, mut sum) = (0_u64, 0_u128);
+    let mut total = Total::default();
     for item in tree {
         let (key, value) = item?;
         readable(&key, &value)?;
         if key != meta_key {
-            records += 1;
-            sum = sum.wrapping_add(keys::share(&key, &value));
+            total.add(&key, &value);
         }
     }
+    let Total { records, sum, .. } = total;
     if (records, &sum.to_be_bytes()[..]) == (meta.records, &meta.records_sum[..]) {
         return Ok(());
     }
@@ -109,7 +111,8 @@ pub(super) fn load(tree: &Tree) -> Result<Option<(State, Written)>, StoreError> 
         ..State::default()
     };
     let sum: [u8; 16] = meta.records_sum.try_into().map_err(|_| StoreError::broken("the sum of records is cut"))?;
-    let mut written = Written { records: meta.records, sum: u128::from_be_bytes(sum), ..Written::default() };
+    let total = Total { records: meta.records, sum: u128::from_be_bytes(sum), bytes: meta.records_bytes };
+    let mut written = Written { total, ..Written::default() };
     names(tree, &mut state, &mut written)?;
     tasks(tree, &mut state)?;
     sums::load(tree, &mut state, UnixMillis(meta.minutes_from_ms))?;

@@ -10,6 +10,7 @@
 //! | `catch_up.rs` | folding the journal's facts behind the last checkpoint |
 //! | `refold.rs` | the whole journal once more, and its money counted a second time |
 //! | `digest.rs` | one digest of everything folded, wherever it lies |
+//! | `compact.rs`, `copying.rs` | the store written anew and put in its own place; a copy made beside commits |
 //! | `erase.rs` | what was dropped for its age, out of the store |
 //! | `sweep.rs` | every record of a kind, wherever it lies |
 //! | `books.rs` | whether accounts and goals hold what the calls booked on them add up to |
@@ -21,6 +22,8 @@ mod books;
 pub mod bring_up;
 mod catch_up;
 mod checkpoint;
+mod compact;
+mod copying;
 mod digest;
 mod erase;
 mod error;
@@ -47,6 +50,7 @@ pub use books::{Books, books};
 pub use bring_up::Standing;
 pub use catch_up::{CatchUpError, CaughtUp, catch_up, fold_in_memory};
 pub use checkpoint::Checkpoint;
+pub use compact::is_wasteful;
 pub use digest::{digest, digest_of_fold, digest_of_state};
 pub use error::StoreError;
 pub use evict::Committed;

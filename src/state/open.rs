@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{StoreError, is_io};
-use super::load;
 use super::quiet::{self, Last};
 use super::store::{SledStore, Written};
 use super::trust::{self, Stop};
+use super::{compact, load};
 use crate::domain::state::State;
 
 /// Bytes sled may keep in memory; its default of 1 GB is more than the whole daemon is to use.
@@ -55,8 +55,8 @@ impl SledStore {
     /// it is.
     pub fn open(dir: &Path) -> Result<Opened, StoreError> {
         let fails = |source| StoreError::io(dir, source);
-        fs::create_dir_all(dir).map_err(fails)?;
         released(dir)?;
+        compact::sweep(dir).and_then(|()| fs::create_dir_all(dir)).map_err(fails)?;
         let untouched = trust::untouched(dir)?;
         let why = match attempt(dir, untouched) {
             Ok(opened) => return Ok(opened),
@@ -140,7 +140,7 @@ fn attempt(dir: &Path, untouched: bool) -> Result<Opened, StoreError> {
     });
     match read.unwrap_or_else(|panic| Err(StoreError::panicked(dir, panic))) {
         Ok(loaded) => {
-            noted(dir, Stop::Running)?;
+            running(dir)?;
             let (state, written) = loaded.map_or((None, Written::default()), |(state, written)| (Some(state), written));
             Ok(Opened { store: SledStore::new(db, dir, written), state, set_aside: None })
         }
@@ -149,6 +149,11 @@ fn attempt(dir: &Path, untouched: bool) -> Result<Opened, StoreError> {
             Err(error)
         }
     }
+}
+
+/// Writes down that a process is at work on the state.
+pub(super) fn running(dir: &Path) -> Result<(), StoreError> {
+    noted(dir, Stop::Running)
 }
 
 /// Writes down how the state is left; where there is no room for that, every record is checked at the next opening.
@@ -174,7 +179,7 @@ fn remove_half_snapshots(dir: &Path) -> io::Result<()> {
 }
 
 /// Waits until nobody has the database file locked: sled's threads let go of it a moment after its handle is gone.
-fn released(dir: &Path) -> Result<(), StoreError> {
+pub(super) fn released(dir: &Path) -> Result<(), StoreError> {
     let file = match fs::File::open(dir.join("db")) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),

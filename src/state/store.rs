@@ -4,10 +4,12 @@
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use prost::Message;
 
+use super::compact::Fresh;
+use super::copying::{Copying, Total, inside};
 use super::erase::Erasing;
 use super::error::StoreError;
 use super::keys::{self, Kind, SLOT_BITS};
@@ -29,9 +31,7 @@ pub(super) struct Written {
     /// Sets of labels.
     pub labels: usize,
     /// Records, the one that says so left out.
-    pub records: u64,
-    /// Sum of their shares.
-    pub sum: u128,
+    pub total: Total,
     /// This process has left the mark that something was stored.
     pub marked: bool,
 }
@@ -49,6 +49,8 @@ pub struct SledStore {
     pub(super) accounts_kept: AtomicUsize,
     /// How far what was dropped is out of it.
     erasing: Mutex<Erasing>,
+    /// The copy that is to take its place.
+    pub(super) compacting: Mutex<Option<Copying<Fresh>>>,
     broken: OnceLock<StoreError>,
     /// Behind `db`, so that it goes last.
     pub(super) last: Last<sled::Db>,
@@ -63,6 +65,7 @@ impl SledStore {
             written: Mutex::new(written),
             accounts_kept: AtomicUsize::new(0),
             erasing: Mutex::default(),
+            compacting: Mutex::default(),
             broken: OnceLock::new(),
             last,
         }
@@ -97,11 +100,11 @@ impl SledStore {
     }
 
     pub(super) fn written(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+        inside(&self.written)
     }
 
     pub(super) fn erasing(&self) -> MutexGuard<'_, Erasing> {
-        self.erasing.lock().unwrap_or_else(PoisonError::into_inner)
+        inside(&self.erasing)
     }
 
     /// The stored message under `key`.

@@ -207,3 +207,25 @@ async fn a_start_with_a_wrong_clock_is_found_out_by_the_next() {
     let daemon = Daemon::start(command).unwrap_or_else(|refusal| panic!("{refusal:?}"));
     assert!(decide(&mut daemon.router().await, ask("single")).await.0.proceed, "it goes on from the record's time");
 }
+
+#[tokio::test]
+async fn an_index_written_anew_holds_what_it_held() {
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    for number in 0..20_u32 {
+        let (_, id) = decide(&mut router, in_goal("triage", &format!("t{}", number / 4), "classify")).await;
+        record(&mut router, costing(&id, number % 3 != 0, 0.01)).await;
+    }
+    let refused = home.run("compact");
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("a daemon is using "), "{refused:?}");
+    let before = figures(insights(&mut daemon.insights().await).await);
+    daemon.stop().await;
+    let compacted = home.run("compact");
+    assert!(compacted.status.success(), "{compacted:?}");
+    assert!(String::from_utf8_lossy(&compacted.stdout).contains("FILES AFTER"), "{compacted:?}");
+    assert!(home.run("verify").status.success());
+    let daemon = home.start();
+    assert_eq!(figures(insights(&mut daemon.insights().await).await), before);
+}

@@ -28,7 +28,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Copies a folder, which may be at work: a file that its owner renames meanwhile is left out.
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
