@@ -436,4 +436,4 @@ fn look_from(stored: &pb::FlagLooked) -> FlagLook {
 
 #[cfg(test)]
 #[path = "codec_tests.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

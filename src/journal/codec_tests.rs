@@ -276,7 +276,7 @@ proptest! {
 }
 
 /// A decision and its outcome as they are on an ordinary day.
-pub(in crate::journal) fn ordinary() -> [Event; 2] {
+pub(crate) fn ordinary() -> [Event; 2] {
     let at = UnixMillis(1_795_000_000_123);
     let number = CallNo((3 << 40) + 1_234_567);
     let competitor = |candidate, alpha, beta, cost| Competitor {
