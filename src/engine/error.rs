@@ -31,7 +31,7 @@ pub enum EngineError {
     NotFound {
         /// What was named.
         what: &'static str,
-        /// As it was named.
+        /// As it was named, with what is to be known of it.
         id: String,
     },
     /// The idempotency key was used with another body.
@@ -53,5 +53,15 @@ impl EngineError {
     #[must_use]
     pub fn not_found(what: &'static str, id: &str) -> Self {
         Self::NotFound { what, id: id.chars().take(80).collect() }
+    }
+
+    /// As [`EngineError::not_found`], where it may also have been dropped for its age: such things are kept since a day.
+    #[must_use]
+    pub fn not_found_since(what: &'static str, id: &str, day: &str) -> Self {
+        let id: String = id.chars().take(80).collect();
+        Self::NotFound {
+            what,
+            id: format!("{id} (there is none, or it ended before {day}: detail is kept since then)"),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::amend::day;
 use super::error::EngineError;
 use super::hydrate::{self, ColdStore, IdleAsked};
 use super::naming::Naming;
@@ -215,6 +216,15 @@ impl Engine {
     /// A goal with those above it.
     pub(super) fn known_goal(&mut self, store: &dyn ColdStore, id: &str) -> Result<&Goal, EngineError> {
         hydrate::chain(&mut self.state, store, id);
-        self.state.goals.get(id).ok_or_else(|| EngineError::not_found("goal", id))
+        self.state.goals.get(id).ok_or_else(|| self.unknown_goal(id))
+    }
+
+    /// What is said of a goal that is not there: one that was dropped is not told from one that never was.
+    #[must_use]
+    pub fn unknown_goal(&self, id: &str) -> EngineError {
+        match self.state.detail_from {
+            UnixMillis(0) => EngineError::not_found("goal", id),
+            from => EngineError::not_found_since("goal", id, &day(from)),
+        }
     }
 }

@@ -237,7 +237,7 @@ impl Service {
         hydrate::chain(&mut engine.state, &self.shelf, id);
         let Some(goal) = engine.state.goals.get(id) else {
             self.shelf.health()?;
-            return Err(EngineError::not_found("goal", id).into());
+            return Err(engine.unknown_goal(id).into());
         };
         let mut reply = goal_reply(engine, id, goal);
         reply.notes.clone_from(&goal.notes);

@@ -94,7 +94,9 @@ async fn old_detail_goes_and_what_it_came_to_stays() {
     assert!(daemon.stop().await.0.success());
 
     let daemon = home.start_with("[ledger]\nretention = \"30d\"\n");
-    assert_eq!(refused(daemon.goals().await.get_goal(goal()).await).0, Code::NotFound);
+    let refusal = daemon.goals().await.get_goal(goal()).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::NotFound);
+    assert!(refusal.message().contains("detail is kept since"), "{refusal}");
     let mut router = daemon.router().await;
     let late = pb::AmendOutcomeRequest {
         decision_id: Some(old_id.clone()),
