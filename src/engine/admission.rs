@@ -8,7 +8,7 @@ use super::Engine;
 use crate::domain::budget::{
     Account, Booked, Budget, Charge, GOAL_GRANTS, GOAL_LIMIT, Measure, OnExceed, Opened, Period, Scope, Site,
 };
-use crate::domain::event::{Body, Event, Exhausted};
+use crate::domain::event::{AlertRaised, Body, Event, Exhausted};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::Labels;
 use crate::domain::time::UnixMillis;
@@ -302,46 +302,55 @@ impl Engine {
         limit.saturating_add(self.granted(opened))
     }
 
-    /// The alerts that are due on accounts just booked on. One whose period has ended raises none: nothing can be done about it.
+    /// The alerts that are due on accounts just booked on.
     #[must_use]
     pub fn alerts_due(&self, charges: &[Charge], goal: &str, now: UnixMillis) -> Vec<Event> {
         let chain = self.chain(goal, "");
-        let mut number = self.state.last_alert;
-        let mut due = Vec::new();
-        for charge in charges {
-            let Some(account) = self.state.account(charge.account, &chain) else { continue };
-            let opened = &account.opened;
-            if opened.resets_at.is_some_and(|end| end <= now) {
-                continue;
-            }
-            let budget = self.budgets.all.iter().find(|b| *b.id == *opened.budget);
-            let thresholds = match budget {
-                Some(budget) => &budget.alert_thresholds[..],
-                None if opened.budget == GOAL_LIMIT => &GOAL_LIMIT_THRESHOLDS[..],
-                None => continue,
-            };
-            let limit = self.limit_of(opened);
-            let used = account.booked.used();
-            for threshold in thresholds {
-                let reached = i128::from(used) * 100 >= i128::from(*threshold) * i128::from(limit);
-                if !reached || account.alerted.contains(threshold) || (limit == 0 && used == 0) {
-                    continue;
-                }
-                number += 1;
-                let raised = crate::domain::event::AlertRaised {
-                    alert: number,
-                    account: charge.account,
-                    goal: opened.goal.clone(),
-                    budget: opened.budget.clone(),
-                    instance: opened.instance.clone(),
-                    threshold: *threshold,
-                    used,
-                    limit,
-                };
-                due.push(Event { at: now, body: Body::AlertRaised(Box::new(raised)) });
-            }
-        }
-        due
+        self.alerts_on(charges.iter().filter_map(|c| self.state.account(c.account, &chain)), now)
+    }
+
+    /// The alerts that are due whatever was booked, after limits were changed: on every account of a running period, and on those
+    /// of open goals at hand (a goal that is not raises its own when it is worked on again).
+    #[must_use]
+    pub fn alerts_due_everywhere(&self, now: UnixMillis) -> Vec<Event> {
+        let of_goals = self.state.goals.values().filter(|goal| goal.is_open()).flat_map(|goal| &goal.accounts);
+        let mut all: Vec<&Account> = self.state.accounts.values().chain(of_goals).collect();
+        all.sort_unstable_by_key(|account| account.opened.key);
+        self.alerts_on(all.into_iter(), now)
+    }
+
+    /// One alert for each account that reached a threshold above those it was alerted at: the highest it reached. One whose
+    /// period has ended raises none: nothing can be done about it.
+    fn alerts_on<'a>(&'a self, accounts: impl Iterator<Item = &'a Account>, now: UnixMillis) -> Vec<Event> {
+        let runs = |account: &&Account| account.opened.resets_at.is_none_or(|end| end > now);
+        let due = accounts.filter(runs).filter_map(|account| self.alert_on(account));
+        let numbered = due.zip(self.state.last_alert + 1..).map(|(raised, alert)| AlertRaised { alert, ..raised });
+        numbered.map(|raised| Event { at: now, body: Body::AlertRaised(Box::new(raised)) }).collect()
+    }
+
+    /// The alert that is due on an account, without its number.
+    fn alert_on(&self, account: &Account) -> Option<AlertRaised> {
+        let opened = &account.opened;
+        let budget = self.budgets.all.iter().find(|b| *b.id == *opened.budget);
+        let thresholds = match budget {
+            Some(budget) => &budget.alert_thresholds[..],
+            None if opened.budget == GOAL_LIMIT => &GOAL_LIMIT_THRESHOLDS[..],
+            None => return None,
+        };
+        let (limit, used) = (self.limit_of(opened), account.booked.used());
+        let is_reached = |t: &&u32| i128::from(used) * 100 >= i128::from(**t) * i128::from(limit);
+        let threshold = *thresholds.iter().filter(is_reached).max().filter(|_| limit > 0 || used != 0)?;
+        // Whoever was told of a threshold need not be told of a lower one.
+        account.alerted.iter().all(|told| *told < threshold).then(|| AlertRaised {
+            alert: 0,
+            account: opened.key,
+            goal: opened.goal.clone(),
+            budget: opened.budget.clone(),
+            instance: opened.instance.clone(),
+            threshold,
+            used,
+            limit,
+        })
     }
 
     /// The accounts a call would be booked on at `site`, as they stand.

@@ -9,8 +9,10 @@ use super::admin_reply::{
 };
 use super::{Reread, Service, ServiceError, Synced};
 use crate::domain::beta::Beta;
+use crate::domain::budget::Budgets;
 use crate::domain::catalog::{Catalog, Task, TaskCandidate};
 use crate::domain::event::ModelState;
+use crate::domain::goal::GoalRules;
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::propensity::propensities_by_cost;
 use crate::domain::rollup::Tally;
@@ -112,12 +114,17 @@ impl Service {
             let mut engine = self.engine.lock();
             let now = self.clock.now();
             let before = engine.catalog().clone();
-            let changed = before.version() != catalog.version();
-            let changes = if changed { changes(&before, &catalog) } else { Vec::new() };
+            let (is_new, budgets) = (before.version() != catalog.version(), Arc::new(budgets));
+            let mut changes = if is_new { changes(&before, &catalog) } else { Vec::new() };
+            let settings = settings_changes(&engine, &budgets, &goal_rules);
+            let changed = is_new || !settings.is_empty();
+            changes.extend(settings);
             let events = engine.catalog_events(&catalog, &text, now);
             self.write(&mut engine, &events)?;
             engine.use_catalog(catalog.clone());
-            engine.use_budgets(Arc::new(budgets), Arc::new(goal_rules));
+            engine.use_budgets(budgets, Arc::new(goal_rules));
+            let due = engine.alerts_due_everywhere(now);
+            self.write(&mut engine, &due)?;
             let catalog_version = catalog.version().to_owned();
             (ReloadReply { catalog_version, changed, changes, warnings }, Synced(Some(self.journal.commit_waiter())))
         };
@@ -274,6 +281,25 @@ fn changes(before: &Catalog, after: &Catalog) -> Vec<String> {
         if before.task(&task.id).is_some_and(|old| !same_task(old, task)) {
             out.push(format!("task type {} changed", task.id));
         }
+    }
+    out
+}
+
+/// One sentence for each difference between the settings in force and those read.
+fn settings_changes(engine: &Engine, budgets: &Budgets, rules: &GoalRules) -> Vec<String> {
+    let (before, mut out) = (engine.budgets(), Vec::new());
+    let of = |all: &Budgets, id: &str| all.all.iter().find(|b| *b.id == *id).cloned();
+    for budget in &budgets.all {
+        match of(before, &budget.id) {
+            None => out.push(format!("budget {} added", budget.id)),
+            Some(old) if old != *budget => out.push(format!("budget {} changed", budget.id)),
+            Some(_) => {}
+        }
+    }
+    let gone = before.all.iter().filter(|old| of(budgets, &old.id).is_none());
+    out.extend(gone.map(|old| format!("budget {} removed", old.id)));
+    if **engine.goal_rules() != *rules {
+        out.push("settings of goals and workflows changed".to_owned());
     }
     out
 }

@@ -178,7 +178,7 @@ impl CellReply {
 pub struct ReloadReply {
     /// Version of the catalogue now in force.
     pub catalog_version: String,
-    /// Whether it differs from the one before.
+    /// Whether it, a budget or a setting of goals differs from the one before.
     pub changed: bool,
     /// One sentence for each difference.
     pub changes: Vec<String>,

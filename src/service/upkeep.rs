@@ -110,10 +110,13 @@ impl Service {
         let Some(catalog_text) = waiting.as_ref() else { return Ok(()) };
         let last = {
             let mut engine = self.engine.lock();
-            let events = engine.start(env!("CARGO_PKG_VERSION"), catalog_text, self.clock.now());
-            for event in events {
+            let now = self.clock.now();
+            for event in engine.start(env!("CARGO_PKG_VERSION"), catalog_text, now) {
                 self.write(&mut engine, &[event])?;
             }
+            // Limits may have been changed since the daemon last ran.
+            let due = engine.alerts_due_everywhere(now);
+            self.write(&mut engine, &due)?;
             engine.state.applied_seq
         };
         self.journal.wait_synced_blocking(last, SYNC_PATIENCE)?;

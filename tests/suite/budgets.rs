@@ -149,13 +149,29 @@ async fn budgets_are_read_again_without_a_restart() {
     let daemon = home.start_with(A_DOLLAR);
     assert_eq!(race(&daemon, 100, "w").await, 100);
     home.write_settings(&A_DOLLAR.replace("1.00", "1.05"));
-    daemon.admin().await.reload_catalog(pb::ReloadCatalogRequest {}).await.unwrap();
+    let reload = || async {
+        let answer = daemon.admin().await.reload_catalog(pb::ReloadCatalogRequest {}).await.unwrap().into_inner();
+        (answer.changed, answer.changes)
+    };
+    assert_eq!(reload().await, (true, vec!["budget one-dollar changed".to_owned()]));
+    assert_eq!(reload().await, (false, vec![]), "nothing was written since");
     assert_eq!(race(&daemon, 20, "w").await, 5, "five cents more");
     home.write_settings(&A_DOLLAR.replace("limit", "limti"));
     let refused = daemon.admin().await.reload_catalog(pb::ReloadCatalogRequest {}).await.unwrap_err();
     assert!(refused.message().contains("limti"), "{refused:?}");
     let budgets = daemon.insights().await.list_budgets(pb::ListBudgetsRequest::default()).await.unwrap().into_inner();
     assert_eq!((budgets.budgets[0].limit, budgets.budgets[0].held), (1.05, 1.05), "the old one goes on");
+    assert_eq!(race(&daemon, 60, "half").await, 60);
+    let alerts = || async {
+        let answer = daemon.insights().await.list_alerts(pb::ListAlertsRequest::default()).await.unwrap().into_inner();
+        answer.alerts.iter().map(|a| (a.instance.clone(), a.threshold_percent)).collect::<Vec<_>>()
+    };
+    let before = alerts().await;
+    assert_eq!(before[0], ("half".to_owned(), 50));
+    home.write_settings(&A_DOLLAR.replace("1.00", "0.70"));
+    assert!(reload().await.0);
+    assert_eq!(alerts().await[0], ("half".to_owned(), 80), "60 of 70 cents, and nobody asked since");
+    assert_eq!(alerts().await.len(), before.len() + 1, "the other one was at 100 % before");
 }
 
 #[tokio::test]

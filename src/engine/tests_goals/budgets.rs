@@ -236,6 +236,28 @@ fn alerts_are_raised_once_a_period_at_spent_and_held() {
 }
 
 #[test]
+fn a_call_that_passes_several_thresholds_raises_the_highest_and_a_lowered_limit_its_own_at_once() {
+    let of_day = |limit| budget("day", Scope::Workflow, Period::Day, limit, OnExceed::Block);
+    let of_run = |limit| budget("run", Scope::Goal, Period::PerGoal, limit, OnExceed::Block);
+    let mut engine = with(vec![of_day("0.50"), of_run("0.50")]);
+    let told = |engine: &Engine| -> Vec<(String, u32)> {
+        engine.state.alerts.values().map(|a| (a.raised.budget.clone(), a.raised.threshold)).collect()
+    };
+    let request = PolicyRequest { workflow: "w".to_owned(), ..ask("g", 90_000) };
+    decide(&mut engine, &request, NOW);
+    let first = [("day".to_owned(), 80), ("run".to_owned(), 80)];
+    assert_eq!(told(&engine), first, "$0.45 of $0.50 passes 50 % and 80 %");
+    assert_eq!(engine.alerts_due_everywhere(NOW), [], "both were told of");
+    engine.use_budgets(Arc::new(Budgets { all: vec![of_day("0.45"), of_run("0.55")] }), Arc::default());
+    let due = engine.alerts_due_everywhere(NOW);
+    fold(&mut engine, &due);
+    assert_eq!(told(&engine)[2..], [("day".to_owned(), 100)]);
+    assert_eq!(engine.alerts_due_everywhere(NOW), [], "once");
+    engine.use_budgets(Arc::new(Budgets { all: vec![of_day("5.00"), of_run("0.10")] }), Arc::default());
+    assert_eq!(engine.alerts_due_everywhere(NOW.plus_ms(DAY_MS)).len(), 1, "the day is over, the goal is not");
+}
+
+#[test]
 fn spend_that_nobody_asked_for_counts_and_is_marked() {
     let mut engine = with(vec![budget("b", Scope::Goal, Period::PerGoal, "1", OnExceed::Block)]);
     let elsewhere = OutcomeOf::Elsewhere { task: "tickets".to_owned(), model: "openai/gpt-4o".to_owned() };
