@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::args::{Format, SettingFlags};
 use super::args_goals::BudgetsArgs;
 use super::failure::Failure;
-use super::human::{amount, instant, percent_or_unknown, rfc3339};
+use super::human::{UNKNOWN, amount, instant, percent_or_unknown, rfc3339};
 use super::listing::{Cell, Column, Listing, print_json};
 use super::{client, setup};
 use crate::http::json;
@@ -73,12 +73,26 @@ pub(super) fn run(
     let mut listing = Listing::new(COLUMNS);
     budgets.iter().for_each(|budget| listing.push(row(budget)));
     listing.print(format, out)?;
+    if format == Format::Table && budgets.iter().any(is_of_each_goal) {
+        let say = "Budgets of each goal are shown by their limit alone: --goal-id tells how far one goal has used them, \
+                   `oddsmaker insights` how far the goals that were closed did.";
+        writeln!(out, "\n{say}")?;
+    }
     client::tell_more(more, budgets.len(), "budget", format, out)
+}
+
+/// Whether it stands for the accounts of all goals, none of which is meant.
+fn is_of_each_goal(of: &pb::BudgetState) -> bool {
+    of.instance.is_empty() && (of.scope == "goal" || of.period == "per_goal")
 }
 
 fn row(of: &pb::BudgetState) -> Vec<Cell> {
     let counted = |n: f64| Cell::shown(n, amount(&of.measure, n));
+    let each = is_of_each_goal(of);
+    let booked = |n: f64| if each { Cell::shown(n, UNKNOWN.to_owned()) } else { counted(n) };
     let instance = match (of.instance.as_str(), of.goal_id.as_deref()) {
+        ("", _) if each => "each goal".to_owned(),
+        ("", _) => "nobody yet".to_owned(),
         // A tool's or a step's budget within one goal.
         (instance, Some(goal)) if instance != goal => format!("{instance} in {goal}"),
         (instance, _) => instance.to_owned(),
@@ -91,10 +105,10 @@ fn row(of: &pb::BudgetState) -> Vec<Cell> {
         of.measure.as_str().into(),
         of.period.as_str().into(),
         counted(of.limit),
-        counted(of.spent),
-        counted(of.held),
-        counted(of.remaining),
-        Cell::shown(of.utilisation, percent_or_unknown(of.utilisation)),
+        booked(of.spent),
+        booked(of.held),
+        booked(of.remaining),
+        Cell::shown(of.utilisation, percent_or_unknown(of.utilisation.filter(|_| !each))),
         Cell::shown(rfc3339(of.resets_at.as_ref()), of.resets_at.as_ref().map_or("never".into(), |t| instant(Some(t)))),
         of.on_exceed.as_str().into(),
         of.presumed.into(),
@@ -137,6 +151,41 @@ mod tests {
             ..pb::BudgetState::default()
         };
         vec![team, tool]
+    }
+
+    #[test]
+    fn a_budget_of_each_goal_says_so_and_shows_no_zeros_as_if_they_were_its_use() {
+        let budget = |id: &str, scope: &str, period: &str| pb::BudgetState {
+            id: id.to_owned(),
+            scope: scope.to_owned(),
+            measure: "usd".to_owned(),
+            period: period.to_owned(),
+            limit: 2.0,
+            remaining: 2.0,
+            utilisation: Some(0.0),
+            on_exceed: "block".to_owned(),
+            ..pb::BudgetState::default()
+        };
+        let budgets = vec![
+            budget("run", "goal", "per_goal"),
+            budget("crawls", "tool", "per_goal"),
+            budget("team", "team", "day"),
+        ];
+        let fake = Fake::start(World { budgets, page: 10, ..World::default() });
+        let (server, limit) = (fake.server(), 50);
+        let args = BudgetsArgs { server, budget: None, scope: None, instance: None, goal_id: None, limit };
+        let mut out = Vec::new();
+        run(&SettingFlags::default(), &args, Format::Table, &mut out).unwrap();
+        let expected = "\
+BUDGET  SCOPE  OF          MEASURE  PERIOD    LIMIT  SPENT   HELD   LEFT   USED  RESETS  WHEN USED UP
+run     goal   each goal   usd      per_goal  $2.00      –      –      –      –  never   block
+crawls  tool   each goal   usd      per_goal  $2.00      –      –      –      –  never   block
+team    team   nobody yet  usd      day       $2.00  $0.00  $0.00  $2.00  0.0 %  never   block
+
+Budgets of each goal are shown by their limit alone: --goal-id tells how far one goal has used them, `oddsmaker insights` how far \
+the goals that were closed did.
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

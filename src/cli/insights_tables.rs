@@ -145,7 +145,7 @@ fn add_budgets(text: &mut String, budgets: &pb::BudgetInsights) {
         of_goals.push(cells.map(Cell::from).collect());
     }
     if !budgets.per_goal.is_empty() {
-        *text += &format!("\n{}\n", of_goals.table());
+        *text += &format!("\nBudgets of each goal, over the goals closed in the window\n{}\n", of_goals.table());
     }
 }
 
@@ -275,6 +275,7 @@ mod tests {
             "team-month team support 85.0 % $80.00 $5.00 $100.00 1970-01-02",
             "team-month team support – 80 calls 5 calls 100 calls never",
             "and 3 more",
+            "Budgets of each goal, over the goals closed in the window",
             "goal 7 50.0 % 90.0 % 150.0 % 12.5 %",
         ] {
             assert!(lines.iter().any(|line| line == expected), "{expected} in {lines:#?}");
