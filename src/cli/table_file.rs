@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::failure::Failure;
 use crate::domain::money::PicoUsdPerToken;
+use crate::domain::strata::Stratum;
 use crate::simulation::table::{CostBasis, Query, Table, Truth};
 
 /// Input and output price of a model, pico-USD a token.
@@ -177,7 +178,7 @@ fn table(name: String, cells: &Cells) -> Table {
     let queries = cells.iter().map(|((task, ..), of)| {
         let mut truths = vec![None; models.len()];
         of.iter().for_each(|(model, written)| truths[models[model]] = Some(truth(written)));
-        Query { task: tasks[task], truths }
+        Query { task: tasks[task], stratum: Stratum::NONE, truths }
     });
     let queries = queries.collect();
     let priced = cells.values().flat_map(BTreeMap::values).any(|w| w.cost.is_none() && w.input.is_some());

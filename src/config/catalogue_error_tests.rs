@@ -290,6 +290,40 @@ holdout = { model = "gpt-5o" }
 }
 
 #[test]
+fn features_are_refused_where_they_are_wrong() {
+    let lines = r#"[[task]]
+id = "t"
+candidates = ["gpt-4o"]
+features = [
+  { name = "a", edges = [0.5, 0.5] },
+  { name = "b", edges = [] },
+  { name = "c", values = ["x"] },
+  { label = "user", values = ["x"] },
+  { label = "d", values = ["x", "x"] },
+  { label = "e", values = [] },
+  { label = "f", values = ["x"], weight = 2 },
+  { label = "f", values = ["x"] },
+]
+[[task]]
+id = "u"
+candidates = ["gpt-4o"]
+features = [{ name = "a", edges = [1, 2, 3, 4, 5, 6, 7] }, { label = "b", values = ["x", "y", "z", "v", "w", "s", "t"] }]
+"#;
+    let expected = [
+        "16:25 task[0].features[0].edges: `edges` needs at least one number, and each above the one before",
+        "17:25 task[0].features[1].edges: `edges` needs at least one number, and each above the one before",
+        "18:3 task[0].features[2]: a feature is a number with its edges or a label with its values",
+        "19:13 task[0].features[3].label: the label \"user\" is kept as a keyed hash, and tells people apart, not requests",
+        "20:33 task[0].features[4].values[1]: `x` is listed twice",
+        "21:27 task[0].features[5].values: `values` needs at least one value to be told apart from the others",
+        "22:34 task[0].features[6].weight: unknown key `weight`",
+        "23:3 task[0].features[7]: `f` is a feature already",
+        "28:12 task[1].features: 9 × 8 strata are more than 64",
+    ];
+    assert_eq!(short(lines), expected);
+}
+
+#[test]
 fn the_top_level_is_checked_too() {
     assert_eq!(shorten(&bad("")), ["1:1 schema: `schema` is missing"]);
     let expected = [

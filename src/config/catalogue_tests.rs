@@ -91,6 +91,7 @@ sibling_prior = 12
 half_life_outcomes = 1_386
 evidence_cap = 5_000
 change_detection = false
+features = [{ name = "difficulty", edges = [0.3, 0.6] }, { label = "language", values = ["en"] }]
 decision_ttl = "90s"
 shadow = ["4o#concise"]
 rules = [{ when = { label = "cached", equals = "true", step = "s", reversible = true }, verdict = "no_model", reason = "cached" }]
@@ -145,6 +146,9 @@ fn a_whole_catalogue_is_read() {
     assert_eq!((settings.memory, settings.detects_changes), (memory, false));
     let held_out = Some(Holdout { model: "openai/gpt-4o".into(), share: 0.05 });
     assert_eq!(settings.rollout, Rollout { mode: Mode::Serve, serve_share: 0.25, holdout: held_out });
+    let texts: Vec<&str> = settings.strata.all().iter().map(|s| &*s.1).collect();
+    assert_eq!((texts.len(), texts[1]), (8, "0.3 <= difficulty < 0.6, language = en"));
+    assert!(TaskSettings::default().strata.is_empty());
     let untold = TaskSettings::default();
     assert!(!untold.rollout.is_in_force(), "the router serves all");
     assert!(untold.memory.is_perfect() && untold.detects_changes, "changes are looked for, nothing else is forgotten");

@@ -22,6 +22,7 @@ mod catalogue;
 mod catalogue_error_tests;
 #[cfg(test)]
 mod catalogue_tests;
+mod features;
 mod layers;
 mod listed;
 mod model_names;

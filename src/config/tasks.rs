@@ -2,6 +2,7 @@
 //! its rollout are read next door.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::domain::catalog::{Catalog, Objective, Pins, Reward, Rule, RuleVerdict, Sticky, Task, TaskSettings};
 use crate::domain::history::Memory;
@@ -9,6 +10,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::time::DAY_MS;
 
 use super::candidates::{read_candidates, read_prior};
+use super::features::read_strata;
 use super::report::quoted;
 use super::rollout::read_rollout;
 use super::section::{Section, Value};
@@ -87,6 +89,10 @@ pub(super) fn read_settings(section: &Section<'_>, design: &TaskSettings) -> Tas
             None => design.rules.clone(),
         },
         rollout: design.rollout.clone(),
+        strata: match section.get("features") {
+            Some(features) => Arc::new(read_strata(&features)),
+            None => design.strata.clone(),
+        },
     };
     if let Some(objective) = objective.filter(|_| settings.objective == Objective::NetValue)
         && settings.value == NanoUsd::ZERO

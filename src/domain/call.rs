@@ -8,6 +8,7 @@ use super::names::{LabelsId, NameId};
 use super::outcome::{CostSource, FailureReason, QualityMicro, Verdict};
 use super::pricing::Usage;
 use super::rollout::Assigned;
+use super::strata::Stratum;
 use super::time::UnixMillis;
 
 /// Number of a call; decisions and calls routed elsewhere share one rising sequence. The epoch (one a start of the
@@ -91,6 +92,8 @@ pub struct CallTraits {
     pub learns_from_goal: bool,
     /// By what it got its arm, where a rollout drew it.
     pub assigned: Assigned,
+    /// The stratum of its request; `NONE` where its task type has no features, or none of it is known.
+    pub stratum: Stratum,
 }
 
 /// Where a call stands.

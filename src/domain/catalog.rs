@@ -9,6 +9,7 @@ use super::history::Memory;
 use super::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use super::param::ParamValue;
 use super::rollout::Rollout;
+use super::strata::Strata;
 use super::time::UnixMillis;
 
 /// The service tier a call was bought at; each has its own price rows.
@@ -298,6 +299,8 @@ pub struct TaskSettings {
     pub rules: Vec<Rule>,
     /// How far the router is rolled out.
     pub rollout: Rollout,
+    /// What tells its requests apart, and the strata that makes.
+    pub strata: Arc<Strata>,
 }
 
 impl TaskSettings {
@@ -335,6 +338,7 @@ impl Default for TaskSettings {
             decision_ttl_ms: super::time::HOUR_MS,
             rules: Vec::new(),
             rollout: Rollout::default(),
+            strata: Arc::default(),
         }
     }
 }

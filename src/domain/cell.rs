@@ -5,6 +5,7 @@
 use super::beta::Beta;
 use super::call::{Call, CallNo};
 use super::catalog::{Price, Prior, TypicalUsage};
+use super::contextual::Known;
 use super::drift::FIRST_LOOK;
 use super::history::{BLOCK, History, Lesson, Memory, step};
 use super::money::NanoUsd;
@@ -100,6 +101,12 @@ impl Cell {
         Beta::new(alpha, beta).unwrap_or(Beta::UNIFORM)
     }
 
+    /// What is known of the candidate by stratum, beside `whole`, its posterior; weighed as for [`Cell::remembered`].
+    #[must_use]
+    pub fn by_stratum(&self, whole: Beta, memory: &Memory, now: UnixMillis, lessons: u64) -> Known {
+        Known { whole, strata: self.history.weighed_strata(memory, now, lessons) }
+    }
+
     /// Adds what `call` contributes; `lessons` is the number of outcomes its task type has taught so far.
     pub fn add(&mut self, call: &Call, lessons: u64) {
         self.change(call, lessons, true);
@@ -154,7 +161,8 @@ impl Cell {
         if let Some(reward_micro) = call.reward_micro() {
             let success = call.verdict().is_some_and(super::outcome::Verdict::is_success);
             let (number, at) = (lessons, call.counted_at);
-            self.learn(&Lesson { call: call.number, at, number, reward_micro, success }, add);
+            let stratum = call.traits.stratum;
+            self.learn(&Lesson { call: call.number, at, number, reward_micro, success, stratum }, add);
         }
     }
 

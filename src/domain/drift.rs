@@ -4,8 +4,10 @@
 //! journal, so that none is taken back. It refuses to know what follows from a change.
 
 use super::call::CallNo;
+use super::cell::Evidence;
 use super::history::{BLOCK, Block, History};
 use super::names::NameId;
+use super::strata::Stratum;
 use super::time::UnixMillis;
 
 /// δ: the chance of ever finding a change where there is none, by the theorem's union bound.
@@ -63,7 +65,7 @@ pub const FIRST_LOOK: u64 = 2 * BLOCK;
 /// sup over splits s of s·kl(μ̂₁, μ̂) + (n − s)·kl(μ̂₂, μ̂) ≥ ln(3·n·√n / δ), kl that of two Bernoulli distributions, n the
 /// outcomes since the last change (Besson and Kaufmann, The generalized likelihood ratio test meets klUCB, 2019,
 /// equations 4 and 5); splits stand between blocks, so they thin out geometrically with age. Rewards between 0 and 1 count
-/// by their mass. Rate and outcomes of both sides come with it.
+/// by their mass, each stratum by itself. Rate and outcomes of both sides come with it.
 #[must_use]
 pub fn find(history: &History) -> Option<Found> {
     let blocks = history.blocks();
@@ -77,13 +79,10 @@ pub fn find(history: &History) -> Option<Found> {
         return None;
     }
     let threshold = (3.0 * n * n.sqrt() / FALSE_ALARM).ln();
-    let base = log_likelihood(won, n);
+    let mut sums = Sums::of(blocks);
     let mut best: Option<(f64, usize)> = None;
-    let mut left = (0.0, 0.0);
     for (i, block) in blocks.iter().enumerate().take(blocks.len() - 1) {
-        let (block_won, block_n) = mass(block);
-        left = (left.0 + block_won, left.1 + block_n);
-        let ratio = log_likelihood(left.0, left.1) + log_likelihood(won - left.0, n - left.1) - base;
+        let ratio = sums.ratio_after(block);
         if best.is_none_or(|b| ratio > b.0) {
             best = Some((ratio, i + 1));
         }
@@ -103,6 +102,79 @@ pub fn find(history: &History) -> Option<Found> {
         strength: ratio / threshold,
         rewards_micro: (mean(left.0, left.1), mean(won - left.0, n - left.1)),
     })
+}
+
+/// What each further stratum has to add to the likelihood ratio (nats): two degrees of freedom and more, as the tail of Wilks'
+/// chi-square is then no heavier than that of one stratum, for any number of them.
+const PRICE_OF_A_STRATUM: f64 = 1.5;
+
+/// Rewards of each stratum, in all and before the split that is looked at. What has no stratum is one of them.
+struct Sums(Vec<Sum>);
+
+struct Sum {
+    stratum: Stratum,
+    /// Won, out of how many.
+    all: (f64, f64),
+    before: (f64, f64),
+    /// The log likelihood of all without a change.
+    base: f64,
+}
+
+impl Sums {
+    fn of(blocks: &[Block]) -> Self {
+        let mut sums = Self(Vec::new());
+        for block in blocks {
+            for (stratum, won, n) in parts(block) {
+                let sum = sums.get(stratum);
+                sum.all = (sum.all.0 + won, sum.all.1 + n);
+            }
+        }
+        sums.0.iter_mut().for_each(|sum| sum.base = log_likelihood(sum.all.0, sum.all.1));
+        sums
+    }
+
+    fn get(&mut self, stratum: Stratum) -> &mut Sum {
+        let at = self.0.binary_search_by_key(&stratum, |sum| sum.stratum).unwrap_or_else(|at| {
+            self.0.insert(at, Sum { stratum, all: (0.0, 0.0), before: (0.0, 0.0), base: 0.0 });
+            at
+        });
+        &mut self.0[at]
+    }
+
+    /// The log likelihood ratio of a change after `block`, the one after the last block asked of.
+    ///
+    /// Every stratum has rates of its own before and after, so that traffic which moves between easy and hard requests, as it does
+    /// when the router learns of them, is no change of the candidate.
+    fn ratio_after(&mut self, block: &Block) -> f64 {
+        for (stratum, won, n) in parts(block) {
+            let sum = self.get(stratum);
+            sum.before = (sum.before.0 + won, sum.before.1 + n);
+        }
+        let (mut ratio, mut strata) = (0.0, 0);
+        for Sum { all, before, base, .. } in &self.0 {
+            let after = (all.0 - before.0, all.1 - before.1);
+            if before.1 > 0.0 && after.1 > 0.5e-6 {
+                ratio += log_likelihood(before.0, before.1) + log_likelihood(after.0, after.1) - base;
+                strata += 1;
+            }
+        }
+        ratio - PRICE_OF_A_STRATUM * f64::from(i32::max(strata - 1, 0))
+    }
+}
+
+/// The rewards of a block by stratum: won, out of how many.
+fn parts(block: &Block) -> impl Iterator<Item = (Stratum, f64, f64)> {
+    let mut rest = block.evidence;
+    for (_, evidence) in &block.strata {
+        rest.successes_micro = rest.successes_micro.saturating_sub(evidence.successes_micro);
+        rest.failures_micro = rest.failures_micro.saturating_sub(evidence.failures_micro);
+    }
+    let counts = |stratum, of: Evidence| {
+        let won = of.successes_micro as f64 / 1e6;
+        (stratum, won, won + of.failures_micro as f64 / 1e6)
+    };
+    let of_strata = block.strata.iter().map(move |s| counts(s.0, s.1));
+    std::iter::once(counts(Stratum::NONE, rest)).filter(|rest| rest.2 > 0.0).chain(of_strata)
 }
 
 /// What a look found; see [`Change`].
@@ -152,9 +224,13 @@ mod tests {
     use crate::domain::history::Lesson;
 
     fn tell(history: &mut History, call: u64, success: bool) {
+        tell_of(history, call, success, Stratum::NONE);
+    }
+
+    fn tell_of(history: &mut History, call: u64, success: bool, stratum: Stratum) {
         let reward_micro = if success { 1_000_000 } else { 0 };
-        let lesson = Lesson { call: CallNo(call), at: UnixMillis(call as i64), number: call, reward_micro, success };
-        history.change(&lesson, true);
+        let (at, number, call) = (UnixMillis(call as i64), call, CallNo(call));
+        history.change(&Lesson { call, at, number, reward_micro, success, stratum }, true);
     }
 
     /// The first outcome, from `from` on, after which a look every ten outcomes finds a change.
@@ -187,6 +263,30 @@ mod tests {
                 (found.around.0 - 300).abs() <= 60 && found.keep_from.0 > 300 - 2 * BLOCK,
                 "seed {seed}: {found:?}"
             );
+        }
+    }
+
+    /// What a look every ten outcomes finds in 1,000 calls, half of them of an easy stratum and half of a hard one; from call 500 on
+    /// nine in ten are easy. `fall` is what both rates lose then.
+    fn found_in_a_shift(seed: u64, fall: f64) -> Option<(u64, Found)> {
+        let mut rng = Pcg64::seed_from_u64(seed);
+        let mut history = History::default();
+        (1..=1_000).find_map(|call| {
+            let easy = rng.random_bool(if call < 500 { 0.5 } else { 0.9 });
+            let rate = if easy { 0.95 } else { 0.5 } - if call < 500 { 0.0 } else { fall };
+            let (success, stratum) = (rng.random_bool(rate), Stratum(if easy { 1 } else { 2 }));
+            tell_of(&mut history, call, success, stratum);
+            let is_due = call >= FIRST_LOOK && call.is_multiple_of(BLOCK);
+            find(&history).filter(|_| is_due).map(|found| (call, found))
+        })
+    }
+
+    #[test]
+    fn a_shift_between_strata_is_no_change_and_a_fall_in_all_of_them_is() {
+        for seed in 0..40 {
+            assert_eq!(found_in_a_shift(seed, 0.0), None, "seed {seed}");
+            let (at, found) = found_in_a_shift(seed, 0.4).unwrap();
+            assert!((500..=620).contains(&at) && found.strength >= 1.0, "seed {seed}: found at {at}");
         }
     }
 

@@ -6,6 +6,7 @@
 
 use super::call::CallNo;
 use super::cell::Evidence;
+use super::strata::Stratum;
 use super::time::UnixMillis;
 
 /// Outcomes in a new block.
@@ -16,7 +17,7 @@ pub const BLOCK: u64 = 10;
 const COARSENESS: u64 = 4;
 
 /// Outcomes of calls whose numbers stand next to each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
     /// The first call it may hold.
     pub from: CallNo,
@@ -30,6 +31,8 @@ pub struct Block {
     pub successes: u64,
     /// Failures, 0/1.
     pub failures: u64,
+    /// Of the reward mass, what calls of each stratum had, rising by stratum; calls of no stratum are only in the whole.
+    pub strata: Vec<(Stratum, Evidence)>,
 }
 
 impl Block {
@@ -45,6 +48,29 @@ impl Block {
         self.evidence.failures_micro += other.evidence.failures_micro;
         self.successes += other.successes;
         self.failures += other.failures;
+        for (stratum, evidence) in &other.strata {
+            self.change_stratum(*stratum, *evidence, true);
+        }
+    }
+
+    fn change_stratum(&mut self, stratum: Stratum, by: Evidence, add: bool) {
+        if stratum == Stratum::NONE {
+            return;
+        }
+        let at = match self.strata.binary_search_by_key(&stratum, |s| s.0) {
+            Ok(at) => at,
+            Err(at) if add => {
+                self.strata.insert(at, (stratum, Evidence::default()));
+                at
+            }
+            Err(_) => return,
+        };
+        let evidence = &mut self.strata[at].1;
+        step(&mut evidence.successes_micro, by.successes_micro, add);
+        step(&mut evidence.failures_micro, by.failures_micro, add);
+        if *evidence == Evidence::default() {
+            self.strata.remove(at);
+        }
     }
 }
 
@@ -61,6 +87,8 @@ pub struct Lesson {
     pub reward_micro: u32,
     /// The 0/1 verdict.
     pub success: bool,
+    /// The stratum of the call.
+    pub stratum: Stratum,
 }
 
 /// How a task type forgets. Nothing of it changes what is stored.
@@ -118,10 +146,11 @@ pub struct History {
 }
 
 impl History {
-    /// A history as stored; `None` where blocks are not in order.
+    /// A history as stored; `None` where blocks, or strata of a block, are not in order.
     #[must_use]
     pub fn restored(blocks: Vec<Block>, newest: Newest) -> Option<Self> {
-        let in_order = blocks.windows(2).all(|pair| pair[0].from < pair[1].from);
+        let in_order = blocks.windows(2).all(|pair| pair[0].from < pair[1].from)
+            && blocks.iter().all(|b| b.strata.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let ends = blocks.last().is_none_or(|last| last.from <= newest.call);
         (in_order && ends).then_some(Self { blocks, newest })
     }
@@ -150,22 +179,48 @@ impl History {
     /// `evidence_cap` outcomes count. `lessons`: outcomes the task type has taught by `now`.
     #[must_use]
     pub fn weighed(&self, memory: &Memory, now: UnixMillis, lessons: u64) -> (f64, f64) {
+        let (mut won, mut lost) = (0.0, 0.0);
+        self.weigh(memory, now, lessons, |block, weight| {
+            won += weight * mass(block.evidence.successes_micro);
+            lost += weight * mass(block.evidence.failures_micro);
+        });
+        (won, lost)
+    }
+
+    /// The same for each stratum by itself, rising by stratum.
+    #[must_use]
+    pub fn weighed_strata(&self, memory: &Memory, now: UnixMillis, lessons: u64) -> Vec<(Stratum, (f64, f64))> {
+        let mut sums: Vec<(Stratum, (f64, f64))> = Vec::new();
+        self.weigh(memory, now, lessons, |block, weight| {
+            for (stratum, evidence) in &block.strata {
+                let at = sums.binary_search_by_key(stratum, |s| s.0).unwrap_or_else(|at| {
+                    sums.insert(at, (*stratum, (0.0, 0.0)));
+                    at
+                });
+                sums[at].1.0 += weight * mass(evidence.successes_micro);
+                sums[at].1.1 += weight * mass(evidence.failures_micro);
+            }
+        });
+        sums
+    }
+
+    /// Hands over every block with its weight, newest first.
+    fn weigh(&self, memory: &Memory, now: UnixMillis, lessons: u64, mut take: impl FnMut(&Block, f64)) {
+        if memory.is_perfect() {
+            self.blocks.iter().rev().for_each(|block| take(block, 1.0));
+            return;
+        }
         let mut room = if memory.evidence_cap == 0 { f64::INFINITY } else { memory.evidence_cap as f64 };
         let weight = |at: UnixMillis, lesson| memory.weight(now.0.saturating_sub(at.0), lessons.saturating_sub(lesson));
-        let (mut won, mut lost, mut later) = (0.0, 0.0, weight(self.newest.at, self.newest.lesson));
+        let mut later = weight(self.newest.at, self.newest.lesson);
         for block in self.blocks.iter().rev() {
             let earlier = weight(block.since, block.lesson).min(later);
-            let mass = |micro: u64| micro as f64 / 1e6;
-            let (block_won, block_lost) = (mass(block.evidence.successes_micro), mass(block.evidence.failures_micro));
-            let outcomes = block_won + block_lost;
+            let outcomes = mass(block.evidence.successes_micro) + mass(block.evidence.failures_micro);
             let share = if outcomes > room { room / outcomes } else { 1.0 };
             room -= outcomes * share;
-            let weight = share * mean_weight(earlier, later);
-            won += weight * block_won;
-            lost += weight * block_lost;
+            take(block, share * mean_weight(earlier, later));
             later = earlier;
         }
-        (won, lost)
     }
 
     /// Adds or takes away what `lesson` teaches.
@@ -182,8 +237,10 @@ impl History {
         };
         let Some(block) = self.blocks.get_mut(at.saturating_sub(1)) else { return };
         let reward = u64::from(lesson.reward_micro);
-        step(&mut block.evidence.successes_micro, reward, add);
-        step(&mut block.evidence.failures_micro, 1_000_000 - reward, add);
+        let evidence = Evidence { successes_micro: reward, failures_micro: 1_000_000 - reward };
+        step(&mut block.evidence.successes_micro, evidence.successes_micro, add);
+        step(&mut block.evidence.failures_micro, evidence.failures_micro, add);
+        block.change_stratum(lesson.stratum, evidence, add);
         step(if lesson.success { &mut block.successes } else { &mut block.failures }, 1, add);
     }
 
@@ -221,6 +278,10 @@ fn mean_weight(earlier: f64, later: f64) -> f64 {
     }
 }
 
+fn mass(micro: u64) -> f64 {
+    micro as f64 / 1e6
+}
+
 /// Counts up or down, never below 0.
 pub(super) fn step(counter: &mut u64, by: u64, add: bool) {
     *counter = if add { counter.saturating_add(by) } else { counter.saturating_sub(by) };
@@ -232,9 +293,10 @@ mod tests {
 
     use super::*;
 
+    /// Of no stratum, or of one of two.
     fn lesson(call: u64, success: bool) -> Lesson {
-        let reward_micro = if success { 1_000_000 } else { 0 };
-        Lesson { call: CallNo(call), at: UnixMillis(call as i64), number: call, reward_micro, success }
+        let (reward_micro, stratum) = (if success { 1_000_000 } else { 0 }, Stratum((call % 3) as u32));
+        Lesson { call: CallNo(call), at: UnixMillis(call as i64), number: call, reward_micro, success, stratum }
     }
 
     #[test]
@@ -313,6 +375,13 @@ mod tests {
                 prop_assert_eq!(block.successes, own().filter(|(_, s)| **s).count() as u64);
                 prop_assert_eq!(block.failures, own().filter(|(_, s)| !**s).count() as u64);
                 prop_assert_eq!(block.evidence.successes_micro, block.successes * 1_000_000);
+                let of = |stratum: u64| own().filter(move |(call, _)| *call % 3 == stratum);
+                let strata = [1, 2].map(|s| (s, of(s).filter(|(_, won)| **won).count(), of(s).filter(|(_, won)| !**won).count()));
+                let expected: Vec<_> = strata.into_iter().filter(|s| s.1 + s.2 > 0).map(|(s, won, lost)| {
+                    let [successes_micro, failures_micro] = [won, lost].map(|n| n as u64 * 1_000_000);
+                    (Stratum(s as u32), Evidence { successes_micro, failures_micro })
+                }).collect();
+                prop_assert_eq!(&block.strata, &expected);
             }
         }
     }

@@ -8,6 +8,7 @@ use super::call::{Arm, CallNo, CallTraits, Selection};
 use super::names::NameId;
 use super::outcome::DecisionRef;
 use super::rollout::Assigned;
+use super::strata::Stratum;
 use super::time::UnixMillis;
 
 /// Key that authenticates ids; drawn once for a data directory.
@@ -46,13 +47,27 @@ impl TokenKind {
     #[must_use]
     pub fn has_form(self, text: &str) -> bool {
         let body = text.strip_prefix(self.prefix()).and_then(|body| URL_SAFE_NO_PAD.decode(body).ok());
-        body.is_some_and(|bytes| bytes.len() == BODY + MAC && bytes[0] == VERSION)
+        body.is_some_and(|bytes| {
+            bytes.first().is_some_and(|first| length(*first) > 0 && bytes.len() == length(*first) + MAC)
+        })
     }
 }
 
-const BODY: usize = 29;
 const MAC: usize = 10;
-const VERSION: u8 = 1;
+/// Of no stratum.
+const PLAIN: u8 = 1;
+/// With the stratum at its end.
+const STRATIFIED: u8 = 2;
+const LONGEST: usize = length(STRATIFIED);
+
+/// Bytes before the MAC of an id whose first byte is `version`; 0: there is no such version.
+const fn length(version: u8) -> usize {
+    match version {
+        PLAIN => 29,
+        STRATIFIED => 33,
+        _ => 0,
+    }
+}
 
 impl TokenKey {
     /// A key of 256 random bits.
@@ -64,8 +79,10 @@ impl TokenKey {
     /// The id of a decision or outcome.
     #[must_use]
     pub fn seal(&self, kind: TokenKind, of: &DecisionRef) -> String {
-        let mut bytes = [0_u8; BODY + MAC];
-        bytes[0] = VERSION;
+        let mut bytes = [0_u8; LONGEST + MAC];
+        let stratum = of.traits.stratum;
+        bytes[0] = if stratum == Stratum::NONE { PLAIN } else { STRATIFIED };
+        let body = length(bytes[0]);
         bytes[1..9].copy_from_slice(&of.number.0.to_be_bytes());
         bytes[9..15].copy_from_slice(&of.at.0.to_be_bytes()[2..]);
         bytes[15..19].copy_from_slice(&of.task.0.to_be_bytes());
@@ -76,11 +93,12 @@ impl TokenKey {
             | u8::from(of.traits.quality_reward) << 1
             | u8::from(of.traits.learns_from_goal) << 2
             | (of.traits.assigned as u8) << 3;
-        let mac = self.mac(kind, &bytes[..BODY]);
-        bytes[BODY..].copy_from_slice(&mac);
-        let mut text = String::with_capacity(2 + 52);
+        bytes[29..33].copy_from_slice(&stratum.0.to_be_bytes());
+        let mac = self.mac(kind, &bytes[..body]);
+        bytes[body..body + MAC].copy_from_slice(&mac);
+        let mut text = String::with_capacity(2 + 58);
         text.push_str(kind.prefix());
-        URL_SAFE_NO_PAD.encode_string(bytes, &mut text);
+        URL_SAFE_NO_PAD.encode_string(&bytes[..body + MAC], &mut text);
         text
     }
 
@@ -88,8 +106,8 @@ impl TokenKey {
     #[must_use]
     pub fn open(&self, kind: TokenKind, text: &str) -> Option<DecisionRef> {
         let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(kind.prefix())?).ok()?;
-        let bytes: [u8; BODY + MAC] = bytes.try_into().ok()?;
-        if bytes[0] != VERSION || !self.authentic(kind, &bytes) {
+        let body = length(*bytes.first()?);
+        if body == 0 || bytes.len() != body + MAC || !self.authentic(kind, &bytes) {
             return None;
         }
         let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
@@ -108,13 +126,16 @@ impl TokenKey {
                 quality_reward: bytes[28] & 2 != 0,
                 learns_from_goal: bytes[28] & 4 != 0,
                 assigned: Assigned::from_number(bytes[28] >> 3 & 3)?,
+                stratum: if bytes[0] == STRATIFIED { Stratum(number(29)) } else { Stratum::NONE },
             },
         })
     }
 
-    fn authentic(&self, kind: TokenKind, bytes: &[u8; BODY + MAC]) -> bool {
-        let mac = self.mac(kind, &bytes[..BODY]);
-        let differing = mac.iter().zip(&bytes[BODY..]).fold(0, |acc, (a, b)| acc | (a ^ b));
+    /// Whether the last bytes are the MAC of those before.
+    fn authentic(&self, kind: TokenKind, bytes: &[u8]) -> bool {
+        let (body, sealed) = bytes.split_at(bytes.len() - MAC);
+        let mac = self.mac(kind, body);
+        let differing = mac.iter().zip(sealed).fold(0, |acc, (a, b)| acc | (a ^ b));
         differing == 0
     }
 
@@ -152,19 +173,28 @@ mod tests {
                 quality_reward: true,
                 learns_from_goal: true,
                 assigned: Assigned::ByDecision,
+                stratum: Stratum::NONE,
             },
         }
     }
 
     #[test]
     fn an_id_comes_back_as_it_was_and_every_flipped_byte_is_refused() {
+        refuses_forgeries(&reference(), 54);
+        let mut of_stratum = reference();
+        of_stratum.traits.stratum = Stratum(0xfedc_ba98);
+        refuses_forgeries(&of_stratum, 60);
+    }
+
+    fn refuses_forgeries(reference: &DecisionRef, length: usize) {
         let key = TokenKey::new([7; 32]);
-        let text = key.seal(TokenKind::Decision, &reference());
-        assert_eq!(text.len(), 54);
-        assert_eq!(key.open(TokenKind::Decision, &text), Some(reference()));
+        let text = key.seal(TokenKind::Decision, reference);
+        assert_eq!(text.len(), length);
+        assert!(TokenKind::Decision.has_form(&text) && !TokenKind::Decision.has_form(&text[..length - 1]));
+        assert_eq!(key.open(TokenKind::Decision, &text).as_ref(), Some(reference));
         assert_eq!(key.open(TokenKind::Outcome, &text.replace("d_", "o_")), None, "kinds do not mix");
         assert_eq!(key.open(TokenKind::Hold, &text.replace("d_", "h_")), None, "kinds do not mix");
-        assert_eq!(key.open(TokenKind::Hold, &key.seal(TokenKind::Hold, &reference())), Some(reference()));
+        assert_eq!(key.open(TokenKind::Hold, &key.seal(TokenKind::Hold, reference)).as_ref(), Some(reference));
         assert_eq!(TokenKey::new([8; 32]).open(TokenKind::Decision, &text), None);
         for i in 2..text.len() {
             let mut bytes = text.clone().into_bytes();

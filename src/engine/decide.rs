@@ -25,6 +25,7 @@ use crate::domain::goal::{ANCESTORS_MAX, KeptDraw};
 use crate::domain::names::{Labels, NameId};
 use crate::domain::request::PolicyRequest;
 use crate::domain::rollout::Assigned;
+use crate::domain::strata::Stratum;
 use crate::domain::time::UnixMillis;
 
 /// The most fallbacks an answer lists.
@@ -101,6 +102,7 @@ impl Engine {
         self.check_parent(&request.goal_id, &request.asked.parent_goal)?;
         let labels = self.labels_of(&request.goal_id, &request.asked.parent_goal, &request.labels);
         let mut decided = self.blank(request, &labels, table.id, &mut naming, now, settings);
+        let stratum = decided.traits.stratum;
         let site = Site {
             task: &request.task_type,
             workflow: self.workflow_of(&request.goal_id, &request.workflow),
@@ -125,11 +127,12 @@ impl Engine {
             decided.reason.clone_from(&found.reason);
         } else {
             let mut rng = decision_rng(self.root_seed, number.0);
-            seats = table
-                .rows
-                .iter()
-                .map(|row| Seat::new(row, &limits, &admission, retry, now, draw_beta(&mut rng, row.posterior)))
-                .collect();
+            let fit = Some(&table.by_stratum).filter(|_| stratum != Stratum::NONE);
+            for (place, row) in table.rows.iter().enumerate() {
+                let posterior = fit.map_or(row.posterior, |fit| fit.posterior(place, stratum));
+                let theta = draw_beta(&mut rng, posterior);
+                seats.push(Seat::new(row, &limits, &admission, retry, now, (posterior, theta)));
+            }
             let rollout = &settings.rollout;
             let assigned = self.assignment(request, (table.id, &request.task_type), rollout, &limits, &seats);
             let choice = self.pick(request, &decided, &seats, &admission, settings, rule, rng.random(), rng.random());
@@ -253,6 +256,7 @@ impl Engine {
                 quality_reward: settings.reward == Reward::Quality,
                 learns_from_goal: settings.learns_from_goal,
                 assigned: Assigned::No,
+                stratum: settings.strata.of(&request.asked.features, labels),
             },
             irreversible: request.irreversible,
             expires_at: now.plus_ms(settings.decision_ttl_ms),
@@ -302,7 +306,7 @@ impl Engine {
         }
         if request.irreversible {
             let best = eligible.iter().max_by(|a, b| {
-                let mean = |c: &Contender| seats[c.index].row.posterior.mean();
+                let mean = |c: &Contender| seats[c.index].posterior.mean();
                 mean(a).total_cmp(&mean(b)).then(b.expected_cost_nano.cmp(&a.expected_cost_nano))
             });
             return choice(best.map(|c| c.index), Selection::Irreversible, None);
@@ -465,8 +469,8 @@ fn competitors(seats: &[Seat<'_>], admission: &Admission) -> (Vec<Competitor>, V
     let micro = |shape: f64| (shape * 1e6).round() as u64;
     let competitor = |s: &&Seat<'_>| Competitor {
         candidate: s.row.id,
-        alpha_micro: micro(s.row.posterior.alpha()),
-        beta_micro: micro(s.row.posterior.beta()),
+        alpha_micro: micro(s.posterior.alpha()),
+        beta_micro: micro(s.posterior.beta()),
         cost: s.expected,
     };
     let places = (0u32..).zip(&eligible).filter(|(_, s)| !s.fits(admission)).map(|(place, _)| place);

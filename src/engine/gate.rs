@@ -15,6 +15,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::request_goal::GateRequest;
 use crate::domain::rollout::Assigned;
+use crate::domain::strata::Stratum;
 use crate::domain::time::{HOUR_MS, UnixMillis};
 use crate::domain::tool::ToolState;
 
@@ -31,6 +32,7 @@ pub fn gate_traits() -> CallTraits {
         quality_reward: false,
         learns_from_goal: false,
         assigned: Assigned::No,
+        stratum: Stratum::NONE,
     }
 }
 

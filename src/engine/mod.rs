@@ -44,6 +44,7 @@ use crate::domain::budget::Budgets;
 use crate::domain::call::CallNo;
 use crate::domain::catalog::{Catalog, Prior, Reward, Task, TaskCandidate};
 use crate::domain::cell::Cell;
+use crate::domain::contextual::{self, Fit};
 use crate::domain::drift;
 use crate::domain::event::{Body, Event, ModelState};
 use crate::domain::flag::{self, FlagLook};
@@ -274,6 +275,21 @@ impl Engine {
         let Some(cell) = self.state.cell(task, id) else { return (prior, Cell::default().posterior(prior)) };
         let lessons = self.state.tasks.get(&task).map_or(0, |of| of.lessons);
         (prior, cell.remembered(prior, &of.settings.memory, self.state.last_at, lessons))
+    }
+
+    /// Posteriors of the candidates of task type `task`, which is decided by `of`, by stratum and in catalogue order, as of the
+    /// last fact.
+    #[must_use]
+    pub fn learned_by_stratum(&self, task: NameId, of: &Task) -> Fit {
+        let lessons = self.state.tasks.get(&task).map_or(0, |of| of.lessons);
+        let blank = Cell::default();
+        let known = |candidate: &TaskCandidate| {
+            let id = self.state.names.id(NameKind::Candidate, &candidate.id).unwrap_or(NameId::OTHER);
+            let whole = self.learned(task, of, candidate).1;
+            let cell = self.state.cell(task, id).unwrap_or(&blank);
+            cell.by_stratum(whole, &of.settings.memory, self.state.last_at, lessons)
+        };
+        contextual::fit(&of.candidates.iter().map(known).collect::<Vec<_>>())
     }
 
     /// Whether a candidate may be served at a task type: offered there, and neither disabled nor in shadow.

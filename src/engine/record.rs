@@ -15,6 +15,7 @@ use crate::domain::names::{NameId, NameKind};
 use crate::domain::outcome::{CostSource, DecisionRef, OutcomeOf, OutcomeReport};
 use crate::domain::rollout::Assigned;
 use crate::domain::state::State;
+use crate::domain::strata::Stratum;
 use crate::domain::time::UnixMillis;
 
 /// The calls of other models, and quality checks, that one decision may have.
@@ -301,6 +302,7 @@ impl Engine {
             quality_reward: settings.as_ref().is_some_and(|t| t.settings.reward == Reward::Quality),
             learns_from_goal: settings.as_ref().is_some_and(|t| t.settings.learns_from_goal),
             assigned: Assigned::No,
+            stratum: Stratum::NONE,
         };
         let labels = self.labels_of(&report.goal_id, "", &report.labels);
         let workflow = self.workflow_of(&report.goal_id, &report.workflow).to_owned();

@@ -5,6 +5,7 @@ use super::decide::SeatView;
 use super::error::EngineError;
 use super::fail_fast::Worth;
 use super::table::{Row, chance_at_least};
+use crate::domain::beta::Beta;
 use crate::domain::budget::Measure;
 use crate::domain::catalog::{Catalog, ServiceTier, TaskCandidate, TaskSettings};
 use crate::domain::cell::EstimateSource;
@@ -22,6 +23,8 @@ pub(super) struct Limits<'a> {
     ceiling: Option<NanoUsd>,
     /// A floor of the request above the task type's own.
     floor: Option<f64>,
+    /// The task type's own floor, which rows are compared with already.
+    own_floor: Option<f64>,
     allowed: Vec<Named>,
     denied: Vec<Named>,
     /// The caller's own choice.
@@ -68,7 +71,8 @@ impl<'a> Limits<'a> {
             (a, b) => a.or(b),
         };
         let floor = asked.min_success_rate.filter(|f| *f > settings.min_success_rate);
-        Ok(Self { request, ceiling, floor, allowed, denied, own: own.into_iter().next() })
+        let own_floor = Some(settings.min_success_rate).filter(|floor| *floor > 0.0);
+        Ok(Self { request, ceiling, floor, own_floor, allowed, denied, own: own.into_iter().next() })
     }
 
     /// What a call may cost without breaking a promise: its hold where that is the worst case, because the caller said
@@ -98,7 +102,7 @@ impl<'a> Limits<'a> {
         serving().filter(|s| self.by_name(&s.row.candidate).is_none()).count() == 1 && serving().count() > 1
     }
 
-    fn exclusion(&self, row: &Row, seat: &Cost) -> Option<Exclusion> {
+    fn exclusion(&self, row: &Row, posterior: Beta, seat: &Cost) -> Option<Exclusion> {
         let (model, asked, estimate) = (&row.candidate.model, &self.request.asked, &self.request.estimate);
         match row.state {
             ModelState::Disabled => return Some(Exclusion::Disabled),
@@ -118,7 +122,10 @@ impl<'a> Limits<'a> {
         if context_short || estimate_long {
             return Some(Exclusion::ContextTooSmall);
         }
-        let chance = self.floor.map_or(row.floor_chance, |floor| chance_at_least(row.posterior, floor));
+        let chance = match self.floor.or(self.own_floor.filter(|_| posterior != row.posterior)) {
+            Some(floor) => chance_at_least(posterior, floor),
+            None => row.floor_chance,
+        };
         if chance < FLOOR_DOUBT {
             return Some(Exclusion::QualityFloor);
         }
@@ -201,6 +208,8 @@ struct Cost {
 /// One candidate in one decision.
 pub(super) struct Seat<'a> {
     pub(super) row: &'a Row,
+    /// Of the request's stratum where there is one.
+    pub(super) posterior: Beta,
     pub(super) theta: f64,
     pub(super) exclusion: Option<Exclusion>,
     pub(super) expected: Option<NanoUsd>,
@@ -224,17 +233,17 @@ pub(super) struct Retry {
 }
 
 impl<'a> Seat<'a> {
-    /// Seats a candidate with its draw.
+    /// Seats a candidate with its posterior for the request, and its draw.
     pub(super) fn new(
         row: &'a Row,
         limits: &Limits<'_>,
         admission: &Admission,
         retry: Retry,
         now: UnixMillis,
-        theta: f64,
+        (posterior, theta): (Beta, f64),
     ) -> Self {
         let cost = limits.cost(row, now);
-        let mut exclusion = limits.exclusion(row, &cost);
+        let mut exclusion = limits.exclusion(row, posterior, &cost);
         let Cost { expected, source, hold, input, tokens, .. } = cost;
         let need = Need { cost: hold, tokens, is_retry: retry.is };
         let over = admission.over(&need);
@@ -252,7 +261,7 @@ impl<'a> Seat<'a> {
         if retry.is && stop.is_some() {
             exclusion = Some(Exclusion::RetryDoesNotPay);
         }
-        Self { row, theta, exclusion, expected, source, hold, input, need, over, stop }
+        Self { row, posterior, theta, exclusion, expected, source, hold, input, need, over, stop }
     }
 
     /// Whether no budget keeps it from being served.
@@ -270,7 +279,7 @@ impl<'a> Seat<'a> {
         SeatView {
             id: self.row.id,
             exclusion: self.exclusion,
-            posterior: self.row.posterior,
+            posterior: self.posterior,
             theta: self.theta,
             expected: self.expected,
             hold: self.hold,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::domain::beta::{Beta, BetaGrid};
 use crate::domain::catalog::{Catalog, Price, Prior, ServiceTier, Task, TaskCandidate};
 use crate::domain::cell::{Cell, EstimateSource, expected_cost, sibling_prior};
+use crate::domain::contextual::{Fit, fit};
 use crate::domain::event::ModelState;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{NameId, NameKind};
@@ -25,6 +26,8 @@ pub(super) struct TaskTable {
     pub(super) declared: bool,
     /// Its candidates in catalogue order.
     pub(super) rows: Vec<Row>,
+    /// What they can do by stratum, where the task type has features.
+    pub(super) by_stratum: Fit,
 }
 
 /// One candidate.
@@ -56,7 +59,8 @@ impl TaskTable {
     /// The table of a task type as of `catalog` and `state`; candidates must have their numbers.
     pub(super) fn new(catalog: &Catalog, state: &State, id: NameId, task: &Arc<Task>, name: &str) -> Self {
         let rows = task.candidates.iter().map(|c| Row::new(state, id, task, c)).collect();
-        Self { id, task: task.clone(), declared: catalog.task(name).is_some(), rows }
+        let declared = catalog.task(name).is_some();
+        Self { id, task: task.clone(), declared, rows, by_stratum: Fit::default() }
     }
 
     /// Brings every row up to date with its cell and with the prices of `now`.
@@ -66,6 +70,7 @@ impl TaskTable {
         let memory = self.task.settings.memory;
         let siblings = if self.task.settings.sibling_prior > 0 { state.evidence_version } else { 0 };
         let blank = Cell::default();
+        let mut changed = false;
         for row in &mut self.rows {
             let cell = cells.and_then(|c| c.get(&row.id));
             let version = cell.map_or(0, |c| c.version);
@@ -73,6 +78,7 @@ impl TaskTable {
             if (version, siblings) == (row.cell_version, row.siblings_version) && now < row.price_until && fresh {
                 continue;
             }
+            changed = true;
             (row.cell_version, row.siblings_version) = (version, siblings);
             let model = &row.candidate.model;
             let price = model.price_at(ServiceTier::Standard, now);
@@ -87,6 +93,20 @@ impl TaskTable {
             row.retries.clone_from(cell.map_or(&blank.retries, |c| &c.retries));
             row.floor_chance = chance_at_least(row.posterior, self.task.settings.min_success_rate);
         }
+        if changed && !self.task.settings.strata.is_empty() {
+            self.fit_strata(state, now);
+        }
+    }
+
+    fn fit_strata(&mut self, state: &State, now: UnixMillis) {
+        let of = state.tasks.get(&self.id);
+        let (memory, lessons) = (self.task.settings.memory, of.map_or(0, |t| t.lessons));
+        let blank = Cell::default();
+        let known = |row: &Row| {
+            let cell = of.and_then(|t| t.cells.get(&row.id)).unwrap_or(&blank);
+            cell.by_stratum(row.posterior, &memory, now, lessons)
+        };
+        self.by_stratum = fit(&self.rows.iter().map(known).collect::<Vec<_>>());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The engine end to end without a daemon: requests in, facts folded, decisions out. The root seed is fixed and printed
 //! by what fails; no test depends on one lucky draw.
 
+mod features;
 mod outcomes;
 
 use std::collections::BTreeMap;

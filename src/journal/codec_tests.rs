@@ -19,6 +19,7 @@ use crate::domain::names::{Labels, NameKind};
 use crate::domain::outcome::{CostSource, FailureReason, QualityMicro, Verdict};
 use crate::domain::pricing::Usage;
 use crate::domain::rollout::Assigned;
+use crate::domain::strata::Stratum;
 
 fn one_of<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
     (0..all.len()).prop_map(|i| all[i])
@@ -54,14 +55,15 @@ fn kind() -> impl Strategy<Value = NameKind> {
 
 fn traits() -> impl Strategy<Value = CallTraits> {
     let assigned = (0..3_u8).prop_map(|n| Assigned::from_number(n).unwrap());
-    (one_of(Arm::ALL), one_of(Selection::ALL), any::<[bool; 3]>(), assigned).prop_map(
-        |(arm, selection, [may_teach, quality_reward, learns_from_goal], assigned)| CallTraits {
+    (one_of(Arm::ALL), one_of(Selection::ALL), any::<[bool; 3]>(), assigned, any::<u32>()).prop_map(
+        |(arm, selection, [may_teach, quality_reward, learns_from_goal], assigned, stratum)| CallTraits {
             arm,
             selection,
             may_teach,
             quality_reward,
             learns_from_goal,
             assigned,
+            stratum: Stratum(stratum),
         },
     )
 }
@@ -301,6 +303,7 @@ pub(crate) fn ordinary() -> [Event; 2] {
         quality_reward: false,
         learns_from_goal: false,
         assigned: Assigned::No,
+        stratum: Stratum::NONE,
     };
     let decided = Decided {
         number,

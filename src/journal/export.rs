@@ -15,6 +15,7 @@ use crate::domain::event::{Body, Decided, Event};
 use crate::domain::names::{LabelsId, NameId, NameKind, Names};
 use crate::domain::pricing::Usage;
 use crate::domain::rollout::Assigned;
+use crate::domain::strata::Stratum;
 
 static EVENT: LazyLock<Result<MessageDescriptor, String>> = LazyLock::new(|| {
     let pool = DescriptorPool::decode(pb::DESCRIPTORS).map_err(|e| e.to_string())?;
@@ -163,7 +164,7 @@ fn unpack_decided(fields: &mut Map<String, Value>, decided: &Decided, names: &Na
 }
 
 fn traits(traits: CallTraits) -> Value {
-    let CallTraits { arm, selection, may_teach, quality_reward, learns_from_goal, assigned } = traits;
+    let CallTraits { arm, selection, may_teach, quality_reward, learns_from_goal, assigned, stratum } = traits;
     let mut told = json!({
         "arm": arm.as_str(),
         "selection": selection.as_str(),
@@ -173,6 +174,9 @@ fn traits(traits: CallTraits) -> Value {
     });
     if assigned != Assigned::No {
         told["assigned_by"] = assigned.as_str().into();
+    }
+    if stratum != Stratum::NONE {
+        told["stratum"] = stratum.0.into();
     }
     told
 }

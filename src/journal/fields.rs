@@ -13,6 +13,7 @@ use crate::domain::names::{Labels, NameId, NameKind};
 use crate::domain::outcome::{CostSource, FailureReason, QualityMicro, Verdict};
 use crate::domain::pricing::Usage;
 use crate::domain::rollout::Assigned;
+use crate::domain::strata::Stratum;
 
 const MAY_TEACH: u32 = 1 << 6;
 const QUALITY_REWARD: u32 = 1 << 7;
@@ -80,7 +81,7 @@ pub(crate) fn estimate(number: i32) -> Result<EstimateSource, CodecError> {
     })
 }
 
-/// Traits as one number: arm, selection, three flags and by what the arm was assigned.
+/// Traits as one number, without the stratum: arm, selection, three flags and by what the arm was assigned.
 pub(crate) fn traits_number(traits: CallTraits) -> u32 {
     let flag = |set: bool, bit: u32| if set { bit } else { 0 };
     traits.arm as u32
@@ -91,8 +92,8 @@ pub(crate) fn traits_number(traits: CallTraits) -> u32 {
         | (traits.assigned as u32) << ASSIGNED_SHIFT
 }
 
-/// Traits as read.
-pub(crate) fn traits(number: u32) -> Result<CallTraits, CodecError> {
+/// Traits as read, with their stratum.
+pub(crate) fn traits(number: u32, stratum: u32) -> Result<CallTraits, CodecError> {
     Ok(CallTraits {
         arm: word("arm", i64::from(number & 7), Arm::from_number)?,
         selection: word("selection", i64::from(number >> 3 & 7), Selection::from_number)?,
@@ -100,6 +101,7 @@ pub(crate) fn traits(number: u32) -> Result<CallTraits, CodecError> {
         quality_reward: number & QUALITY_REWARD != 0,
         learns_from_goal: number & LEARNS_FROM_GOAL != 0,
         assigned: word("assigned", i64::from(number >> ASSIGNED_SHIFT & 3), Assigned::from_number)?,
+        stratum: Stratum(stratum),
     })
 }
 

@@ -46,6 +46,7 @@ pub(super) fn stored_new(at: UnixMillis, new: &NewCall) -> pb::NewCall {
         placed_after_ms: new.at.0.wrapping_sub(at.0),
         place: Some(stored(&new.place)),
         traits: fields::traits_number(new.traits),
+        stratum: new.traits.stratum.0,
         decided: new.decided,
         lost: new.lost.map(|c| c.0),
     }
@@ -56,7 +57,7 @@ pub(super) fn read_new(at: UnixMillis, stored: pb::NewCall) -> Result<NewCall, C
     Ok(NewCall {
         at: UnixMillis(at.0.wrapping_add(stored.placed_after_ms)),
         place: read(fields::required("place", stored.place)?)?,
-        traits: fields::traits(stored.traits)?,
+        traits: fields::traits(stored.traits, stored.stratum)?,
         decided: stored.decided,
         lost: stored.lost.map(NameId),
     })

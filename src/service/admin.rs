@@ -204,16 +204,23 @@ fn cells(engine: &Engine, task_type: &str, model: Option<&str>) -> Result<Vec<Ce
     let task: &Arc<Task> = engine.task(task_type)?;
     let id = names.id(NameKind::Task, task_type).unwrap_or(NameId::OTHER);
     let best = chances_of_being_best(engine, id, task);
-    let of = |candidate: &TaskCandidate, best: f64| {
+    let strata = &task.settings.strata;
+    let fit = (!strata.is_empty()).then(|| engine.learned_by_stratum(id, task));
+    let of = |place: usize, candidate: &TaskCandidate, best: f64| {
         let number = names.id(NameKind::Candidate, &candidate.id).unwrap_or(NameId::OTHER);
         let cell = engine.state.cell(id, number);
         let learned = engine.learned(id, task, candidate);
         let since = cell.map(|c| c.evidence_since).filter(|at| at.0 > 0);
-        CellReply::new(candidate.clone(), state_of(engine, id, &candidate.id, number), learned, cell, best, since)
+        let state = state_of(engine, id, &candidate.id, number);
+        let reply = CellReply::new(candidate.clone(), state, learned, cell, best, since);
+        match &fit {
+            Some(fit) => reply.with_strata(strata, fit, place, cell),
+            None => reply,
+        }
     };
     let wanted = |c: &TaskCandidate| model.is_none_or(|m| *c.id == *m || means(engine.catalog(), m, c));
-    let all = task.candidates.iter().zip(best).filter(|(c, _)| wanted(c));
-    let found: Vec<CellReply> = all.map(|(c, best)| of(c, best)).collect();
+    let all = task.candidates.iter().zip(best).enumerate().filter(|(_, (c, _))| wanted(c));
+    let found: Vec<CellReply> = all.map(|(place, (c, best))| of(place, c, best)).collect();
     match (found.is_empty(), model) {
         (true, Some(model)) => Err(EngineError::not_found("candidate of that task type", model).into()),
         _ => Ok(found),

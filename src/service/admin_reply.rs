@@ -7,9 +7,11 @@ use std::sync::Arc;
 use super::reply::INTERVAL_LEVEL;
 use crate::domain::beta::{Beta, BetaGrid};
 use crate::domain::catalog::{Model, Price, Prior, TaskCandidate};
-use crate::domain::cell::Cell;
+use crate::domain::cell::{Cell, Evidence};
+use crate::domain::contextual::Fit;
 use crate::domain::event::{Key, ModelState};
 use crate::domain::money::NanoUsd;
+use crate::domain::strata::{Strata, Stratum};
 use crate::domain::time::UnixMillis;
 
 /// A new state for one model, checked.
@@ -139,6 +141,23 @@ pub struct CellReply {
     pub mean_cost: Option<NanoUsd>,
     /// When its evidence last began anew; `None`: never.
     pub changed_at: Option<UnixMillis>,
+    /// Probability that the features matter to it otherwise than to all; `None`: the task type has none.
+    pub features_matter: Option<f64>,
+    /// What is known of each stratum that taught something.
+    pub strata: Vec<StratumReply>,
+}
+
+/// What was learned about one candidate in one stratum.
+#[derive(Clone, Debug)]
+pub struct StratumReply {
+    /// What the stratum says.
+    pub text: String,
+    /// Σ reward and Σ (1 − reward) there since the last change, in millionths.
+    pub evidence: Evidence,
+    /// What such requests are decided by.
+    pub posterior: Beta,
+    /// 90 % interval of it.
+    pub interval: (f64, f64),
 }
 
 impl CellReply {
@@ -169,7 +188,23 @@ impl CellReply {
             mean_output_tokens: mean(cell.usage.output),
             mean_cost: cell.mean_cost(),
             changed_at,
+            features_matter: None,
+            strata: Vec::new(),
         }
+    }
+
+    /// The same with what `fit` says of the candidate at `place`.
+    #[must_use]
+    pub fn with_strata(self, strata: &Strata, fit: &Fit, place: usize, cell: Option<&Cell>) -> Self {
+        let evidence = cell.map(|c| c.history.total().strata).unwrap_or_default();
+        let told = |(stratum, text): &(Stratum, String)| {
+            let (_, evidence) = *evidence.iter().find(|e| e.0 == *stratum)?;
+            let posterior = fit.posterior(place, *stratum);
+            let interval = BetaGrid::new(posterior).interval(INTERVAL_LEVEL);
+            Some(StratumReply { text: text.clone(), evidence, posterior, interval })
+        };
+        let told = strata.all().iter().filter_map(told).collect();
+        Self { features_matter: Some(fit.strays(place)), strata: told, ..self }
     }
 }
 

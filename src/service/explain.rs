@@ -71,6 +71,7 @@ pub(super) fn assemble(
         estimate_source: is_served.then_some(decided.estimate_source),
         expires_at: is_served.then_some(decided.expires_at),
         catalog_version,
+        stratum: None,
         candidates: Vec::new(),
         blocked_by_cost: Vec::new(),
         warnings: Vec::new(),
@@ -128,6 +129,8 @@ fn chosen(decided: &Decided, served: Option<&TaskCandidate>, excluded: &[(&str, 
 
 fn explain(reply: &mut PolicyReply, answer: &PolicyAnswer, request: &PolicyRequest) {
     let propensities = propensities(answer);
+    let strata = &answer.task.settings.strata;
+    reply.stratum = strata.text(answer.decided.traits.stratum).map(str::to_owned);
     let drawn = !matches!(answer.decided.traits.selection, Selection::Irreversible | Selection::Sticky);
     let seats = answer.task.candidates.iter().zip(&answer.seats).zip(propensities);
     reply.candidates = seats

@@ -43,6 +43,8 @@ pub struct PolicyReply {
     pub expires_at: Option<UnixMillis>,
     /// Version of the catalogue.
     pub catalog_version: String,
+    /// What its stratum says, where asked for; `None`: its task type has no features.
+    pub stratum: Option<String>,
     /// Every candidate, where asked for.
     pub candidates: Vec<CandidateReply>,
     /// Candidates their draw would have chosen, had cost not excluded them: (candidate id, draw, mean).

@@ -9,10 +9,12 @@ use crate::domain::call::CallNo;
 use crate::domain::catalog::{Prior, TaskSettings};
 use crate::domain::cell::{Cell, expected_cost};
 use crate::domain::choose::{Contender, Rule, select};
+use crate::domain::contextual::{Fit, fit};
 use crate::domain::draw::draw_beta;
 use crate::domain::drift;
 use crate::domain::history::Lesson;
 use crate::domain::money::NanoUsd;
+use crate::domain::strata::Stratum;
 use crate::domain::time::UnixMillis;
 
 /// Milliseconds between two steps of a world that has no clock of its own.
@@ -26,6 +28,8 @@ pub struct Learner {
     cells: Vec<Cell>,
     priors: Vec<Prior>,
     posteriors: Vec<Beta>,
+    /// `None`: to be made when it is asked for.
+    fit: Option<Fit>,
     expected: Vec<Option<u64>>,
     contenders: Vec<Contender>,
     lessons: u64,
@@ -48,6 +52,7 @@ impl Learner {
             cells,
             priors: vec![settings.prior; arms],
             posteriors,
+            fit: None,
             expected: expected_cost_nano.to_vec(),
             contenders: Vec::with_capacity(arms),
             lessons: 0,
@@ -84,11 +89,13 @@ impl Learner {
         }
     }
 
-    /// The candidate to take at `step`, of those that `offer` has: `None` is not offered, `Some(cost)` is, at a cost in
-    /// nano-USD as far as it is known beforehand. A cost that was learned comes before it. `None`: none is offered.
+    /// The candidate to take at `step` for a request of `stratum`, of those that `offer` has: `None` is not offered,
+    /// `Some(cost)` is, at a cost in nano-USD as far as it is known beforehand. A cost that was learned comes before it. `None`:
+    /// none is offered.
     pub fn decide<R: Rng>(
         &mut self,
         step: u64,
+        stratum: Stratum,
         rng: &mut R,
         offer: impl Fn(usize) -> Option<Option<u64>>,
     ) -> Option<usize> {
@@ -96,10 +103,17 @@ impl Learner {
         if !self.settings.memory.is_perfect() {
             (0..self.cells.len()).for_each(|arm| self.remember(arm));
         }
+        if stratum != Stratum::NONE && self.fit.is_none() {
+            let (memory, now, lessons) = (&self.settings.memory, self.now, self.lessons);
+            let known = |(cell, whole): (&Cell, &Beta)| cell.by_stratum(*whole, memory, now, lessons);
+            self.fit = Some(fit(&self.cells.iter().zip(&self.posteriors).map(known).collect::<Vec<_>>()));
+        }
+        let fit = self.fit.as_ref().filter(|_| stratum != Stratum::NONE);
         self.contenders.clear();
-        for (index, posterior) in self.posteriors.iter().enumerate() {
+        for (index, whole) in self.posteriors.iter().enumerate() {
+            let posterior = fit.map_or(*whole, |fit| fit.posterior(index, stratum));
             // Drawn for every candidate, as the engine does, so that an offer does not change what is drawn.
-            let theta = draw_beta(rng, *posterior);
+            let theta = draw_beta(rng, posterior);
             if let Some(estimate) = offer(index) {
                 let expected_cost_nano = self.expected[index].or(estimate);
                 self.contenders.push(Contender { index, theta, expected_cost_nano });
@@ -109,11 +123,11 @@ impl Learner {
         select(&self.contenders, self.rule, self.settings.exploration_floor, coin, lot).map(|(arm, _)| arm)
     }
 
-    /// What came of the candidate taken at `step`.
-    pub fn tell(&mut self, step: u64, arm: usize, success: bool) {
+    /// What came of the candidate taken at `step` for a request of `stratum`.
+    pub fn tell(&mut self, step: u64, stratum: Stratum, arm: usize, success: bool) {
         let (call, at, number) = (CallNo(step + 1), self.now, self.lessons);
         let reward_micro = if success { 1_000_000 } else { 0 };
-        self.cells[arm].learn(&Lesson { call, at, number, reward_micro, success }, true);
+        self.cells[arm].learn(&Lesson { call, at, number, reward_micro, success, stratum }, true);
         self.lessons += 1;
         if self.cells[arm].take_look()
             && self.settings.detects_changes
@@ -135,15 +149,16 @@ impl Learner {
     fn remember(&mut self, arm: usize) {
         let memory = &self.settings.memory;
         self.posteriors[arm] = self.cells[arm].remembered(self.priors[arm], memory, self.now, self.lessons);
+        self.fit = None;
     }
 }
 
 impl Policy for Learner {
     fn choose<R: Rng>(&mut self, step: u64, rng: &mut R) -> usize {
-        self.decide(step, rng, |_| Some(None)).unwrap_or(0)
+        self.decide(step, Stratum::NONE, rng, |_| Some(None)).unwrap_or(0)
     }
 
     fn learn(&mut self, step: u64, arm: usize, success: bool) {
-        self.tell(step, arm, success);
+        self.tell(step, Stratum::NONE, arm, success);
     }
 }

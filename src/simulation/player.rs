@@ -12,6 +12,7 @@ use crate::domain::draw::decision_rng;
 use crate::domain::goal::GoalState;
 use crate::domain::outcome::DecisionRef;
 use crate::domain::pricing::Usage;
+use crate::domain::strata::Stratum;
 use crate::domain::time::{HOUR_MS, UnixMillis};
 use crate::engine::EngineError;
 
@@ -108,7 +109,7 @@ impl<'s> Player<'s> {
         let mut rng = decision_rng(self.seed, call);
         let wanted = match &mut self.picker {
             Picker::Learners(learners) => {
-                learners[task].decide(call, &mut rng, |arm| standing[arm].offered.then_some(None))
+                learners[task].decide(call, Stratum::NONE, &mut rng, |arm| standing[arm].offered.then_some(None))
             }
             Picker::Textbook(policies) => policies[task].choose_among(&mut rng, offered),
             Picker::Known(kind) => known(kind, truth, task, case),
@@ -157,7 +158,7 @@ impl<'s> Player<'s> {
                 if !outcome.down {
                     learners[ticket.task].pay(ticket.arm, Some(outcome.cost_nano));
                 }
-                learners[ticket.task].tell(ticket.call, ticket.arm, success);
+                learners[ticket.task].tell(ticket.call, Stratum::NONE, ticket.arm, success);
             }
             Picker::Textbook(policies) => policies[ticket.task].learn(ticket.call, ticket.arm, success),
             Picker::Known(_) | Picker::Ledger => {}

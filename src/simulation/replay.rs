@@ -103,9 +103,10 @@ fn one(table: &Table, chooser: &Chooser, shuffle: u64, passes: u32, seed: u64) -
         if siblings > 0 {
             learn_from_siblings(&mut routers, query, siblings);
         }
+        let stratum = query.stratum;
         let offer = |m: usize| query.truths[m].map(|t| t.estimate_nano);
         let model = match chooser {
-            Chooser::Router(_) => routers[query.task].decide(step as u64, &mut rng, offer),
+            Chooser::Router(_) => routers[query.task].decide(step as u64, stratum, &mut rng, offer),
             Chooser::Fixed(model) => Some(*model),
             Chooser::PerType(models) => Some(models[query.task]),
             Chooser::Uniform => any(query, &mut rng),
@@ -118,7 +119,7 @@ fn one(table: &Table, chooser: &Chooser, shuffle: u64, passes: u32, seed: u64) -
         }
         if let Some(router) = routers.get_mut(query.task) {
             router.pay(model, truth.cost_nano);
-            router.tell(step as u64, model, truth.success);
+            router.tell(step as u64, stratum, model, truth.success);
         }
     }
     pass

@@ -2,6 +2,7 @@
 //! outcomes achieve; it refuses to know files and how a router learns.
 
 use crate::domain::money::NANO_PER_USD;
+use crate::domain::strata::Stratum;
 
 /// What a model truly makes of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Truth {
 pub struct Query {
     /// Place of its task type among those of the table.
     pub task: usize,
+    /// What its features make of it; `NONE`: it has none.
+    pub stratum: Stratum,
     /// What each model makes of it, in the table's order; `None`: nobody tried.
     pub truths: Vec<Option<Truth>>,
 }
@@ -160,7 +163,7 @@ pub(super) mod tests {
             let task = (n % 2) as usize;
             let dear = !n.is_multiple_of(20);
             let cheap = if task == 0 { dear } else { n.is_multiple_of(3) };
-            Query { task, truths: vec![truth(dear, 1_000), truth(cheap, 10)] }
+            Query { task, stratum: Stratum::NONE, truths: vec![truth(dear, 1_000), truth(cheap, 10)] }
         };
         Table {
             name: "small".to_owned(),

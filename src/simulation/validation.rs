@@ -12,6 +12,7 @@ use crate::domain::flag::{self, FlagState};
 use crate::domain::interval::{CostSuccessSums, cost_per_success, success_rate_interval};
 use crate::domain::money::NANO_PER_USD;
 use crate::domain::names::NameId;
+use crate::domain::strata::Stratum;
 
 /// Cost of a call of the dear candidate and of each cheap one, in nano-USD.
 const DEAR_NANO: u64 = 2_100_000;
@@ -66,7 +67,7 @@ fn flag_run(world: &FlagWorld, steps: u64, seed: u64) -> (bool, bool) {
         let arm = learner.choose(step, &mut rng);
         learner.pay(arm, Some(cost(arm)));
         let success = rng.random::<f64>() < rates[arm];
-        learner.tell(step, arm, success);
+        learner.tell(step, Stratum::NONE, arm, success);
         let cells = (0..rates.len()).map(|arm| (NameId(arm as u32), learner.cell(arm)));
         let look = flag::look(NameId(0), &state, &flag::comparisons(cells, |_| true), margin);
         if let Some(look) = look {
@@ -119,7 +120,7 @@ fn covered(world: &IntervalWorld, seed: u64) -> (bool, bool) {
         let success = rng.random::<f64>() < world.rates[arm];
         let nano = call_cost(&mut rng, if success { 1.0 } else { world.failure_cost });
         learner.pay(arm, Some(nano));
-        learner.tell(step, arm, success);
+        learner.tell(step, Stratum::NONE, arm, success);
         let (of, cost) = (&mut sums[arm], nano as f64 / NANO_PER_USD as f64);
         of.n += 1;
         of.s += u64::from(success);

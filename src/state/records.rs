@@ -11,6 +11,7 @@ use crate::domain::history::{Block, History, Newest};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{LabelsId, NameId};
 use crate::domain::state::{KeyUse, TaskState};
+use crate::domain::strata::Stratum;
 use crate::domain::time::UnixMillis;
 use crate::journal::codec::CodecError;
 use crate::journal::{change_facts, fields, goal_facts, pb};
@@ -50,6 +51,7 @@ pub(super) fn call_of(call: &Call) -> pb::Call {
             | flag(call.goal_verdict.is_some(), GOAL_ENDED)
             | flag(call.goal_verdict == Some(true), GOAL_ACCEPTED),
         traits: fields::traits_number(call.traits),
+        stratum: call.traits.stratum.0,
         task: call.task.0,
         candidate: call.candidate.0,
         workflow: call.workflow.0,
@@ -99,7 +101,7 @@ pub(super) fn call(number: CallNo, stored: pb::Call) -> Result<Call, CodecError>
         labels: LabelsId(stored.labels),
         goal: stored.goal,
         step_key: stored.step_key,
-        traits: fields::traits(stored.traits)?,
+        traits: fields::traits(stored.traits, stored.stratum)?,
         service_tier: fields::tier(stored.service_tier)?,
         hold: stored.hold_nano.map(NanoUsd),
         charges: goal_facts::charges(&stored.charges)?,
@@ -157,6 +159,7 @@ pub(super) fn cell_of(cell: &Cell) -> pb::Cell {
         lessons: cell.lessons,
         newest: newest_of(&cell.history),
         blocks: blocks_of(&cell.history),
+        strata: strata_of(&cell.history),
         looked_at: cell.looked_at,
         retries: goal_records::retries_of(&cell.retries),
     }
@@ -169,26 +172,45 @@ fn newest_of(history: &History) -> Vec<u64> {
 
 fn blocks_of(history: &History) -> Vec<u64> {
     let numbers = |b: &Block| {
-        let Block { from, since, lesson, evidence, successes, failures } = *b;
+        let Block { from, since, lesson, evidence, successes, failures, strata: _ } = b;
         [
             from.0,
             since.0.cast_unsigned(),
-            lesson,
+            *lesson,
             evidence.successes_micro,
             evidence.failures_micro,
-            successes,
-            failures,
+            *successes,
+            *failures,
         ]
     };
     history.blocks().iter().flat_map(numbers).collect()
 }
 
-fn blocks(stored: &[u64], newest: &[u64]) -> Result<History, CodecError> {
+fn strata_of(history: &History) -> Vec<u64> {
+    let numbered = history.blocks().iter().enumerate();
+    let of_block = |(place, block): (usize, &Block)| {
+        let numbers = |&(Stratum(stratum), Evidence { successes_micro, failures_micro }): &(Stratum, Evidence)| {
+            [place as u64, u64::from(stratum), successes_micro, failures_micro]
+        };
+        block.strata.iter().flat_map(numbers).collect::<Vec<u64>>()
+    };
+    numbered.flat_map(of_block).collect()
+}
+
+fn blocks(stored: &[u64], strata: &[u64], newest: &[u64]) -> Result<History, CodecError> {
     let block = |[from, since, lesson, successes_micro, failures_micro, successes, failures]: [u64; 7]| {
         let evidence = Evidence { successes_micro, failures_micro };
-        Block { from: CallNo(from), since: UnixMillis(since.cast_signed()), lesson, evidence, successes, failures }
+        let (from, since) = (CallNo(from), UnixMillis(since.cast_signed()));
+        Block { from, since, lesson, evidence, successes, failures, strata: Vec::new() }
     };
-    let blocks = fields::groups("blocks", stored)?.into_iter().map(block).collect();
+    let mut blocks: Vec<Block> = fields::groups("blocks", stored)?.into_iter().map(block).collect();
+    for [place, stratum, successes_micro, failures_micro] in fields::groups("strata", strata)? {
+        let block = usize::try_from(place).ok().and_then(|place| blocks.get_mut(place));
+        let block = block.ok_or(CodecError::Value { field: "strata", number: place.cast_signed() })?;
+        let wrong = |_| CodecError::Value { field: "strata", number: stratum.cast_signed() };
+        let stratum = u32::try_from(stratum).map(Stratum).map_err(wrong)?;
+        block.strata.push((stratum, Evidence { successes_micro, failures_micro }));
+    }
     let newest = match *newest {
         [] => Newest::default(),
         [call, at, lesson] => Newest { call: CallNo(call), at: UnixMillis(at.cast_signed()), lesson },
@@ -222,7 +244,7 @@ pub(super) fn cell(stored: &pb::Cell) -> Result<Cell, CodecError> {
         failures: stored.failures,
         evidence_from: CallNo(stored.evidence_from),
         evidence_since: UnixMillis(stored.evidence_since_ms),
-        history: blocks(&stored.blocks, &stored.newest)?,
+        history: blocks(&stored.blocks, &stored.strata, &stored.newest)?,
         lessons: stored.lessons,
         served: stored.served,
         costed: stored.costed,

@@ -45,6 +45,7 @@ impl From<PolicyReply> for pb::GetPolicyResponse {
             candidate: served.map(|c| c.id.to_string()),
             warnings: reply.warnings,
             router_choice: reply.router_choice.map(|id| id.to_string()),
+            stratum: reply.stratum,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::domain::money::{NanoUsd, PicoUsdPerToken};
 use crate::domain::time::UnixMillis;
 use crate::service::admin_reply::{
     CellReply, ModelReply, ModelStateReply, ModelsReply, PosteriorsReply, ReloadReply, ResetReply, StatusReply,
+    StratumReply,
 };
 
 impl From<ModelsReply> for pb::ListModelsResponse {
@@ -142,8 +143,11 @@ fn day(at: UnixMillis) -> String {
     stamp.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
 }
 
+fn micro(sum: u64) -> f64 {
+    sum as f64 / 1e6
+}
+
 fn cell(reply: &CellReply) -> pb::PosteriorCell {
-    let micro = |sum: u64| sum as f64 / 1e6;
     pb::PosteriorCell {
         model: reply.candidate.model.id.to_string(),
         candidate: reply.candidate.id.to_string(),
@@ -166,6 +170,20 @@ fn cell(reply: &CellReply) -> pb::PosteriorCell {
         mean_cost_usd: reply.mean_cost.map(NanoUsd::usd),
         evidence_since_change: reply.successes + reply.failures,
         changed_at: reply.changed_at.map(timestamp),
+        features_matter: reply.features_matter,
+        strata: reply.strata.iter().map(stratum).collect(),
+    }
+}
+
+fn stratum(of: &StratumReply) -> pb::PosteriorStratum {
+    pb::PosteriorStratum {
+        stratum: of.text.clone(),
+        successes: micro(of.evidence.successes_micro),
+        failures: micro(of.evidence.failures_micro),
+        alpha: of.posterior.alpha(),
+        beta: of.posterior.beta(),
+        mean: of.posterior.mean(),
+        interval: Some(interval(of.interval)),
     }
 }
 

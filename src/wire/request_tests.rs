@@ -11,6 +11,7 @@ use crate::domain::names::NameId;
 use crate::domain::outcome::{DecisionRef, FailureReason, OutcomeOf, QualityMicro, Verdict};
 use crate::domain::pricing::{MAX_TOKENS, Usage};
 use crate::domain::rollout::Assigned;
+use crate::domain::strata::Stratum;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{TokenKey, TokenKind};
 use crate::engine::AmendAddress;
@@ -33,6 +34,7 @@ fn reference() -> DecisionRef {
             quality_reward: false,
             learns_from_goal: false,
             assigned: Assigned::No,
+            stratum: Stratum::NONE,
         },
     }
 }

@@ -13,6 +13,7 @@ mod corrupt;
 mod crash;
 mod disk;
 mod disk_faults;
+mod features;
 mod goals;
 mod harness;
 mod health_reflection;

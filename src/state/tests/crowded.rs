@@ -8,6 +8,7 @@ use crate::domain::names::NameId;
 use crate::domain::outcome::{CostSource, Verdict};
 use crate::domain::rollout::Assigned;
 use crate::domain::rollup::HOUR_KEYS_MAX;
+use crate::domain::strata::Stratum;
 use crate::domain::time::UnixMillis;
 use crate::engine::hydrate;
 use crate::state::{Opened, SledStore, digest, digest_of_fold};
@@ -20,6 +21,7 @@ const TRAITS: CallTraits = CallTraits {
     quality_reward: false,
     learns_from_goal: false,
     assigned: Assigned::No,
+    stratum: Stratum::NONE,
 };
 
 /// One of many places; `step` 0: none.

@@ -21,6 +21,7 @@ use crate::domain::pricing::Usage;
 use crate::domain::request::PolicyRequest;
 use crate::domain::rollout::{Holdout, Mode, Rollout};
 use crate::domain::state::State;
+use crate::domain::strata::{Feature, Strata};
 use crate::domain::time::UnixMillis;
 use crate::engine::hydrate::{self, ColdStore};
 use crate::engine::{AmendAddress, Amendment, Engine, EngineError};
@@ -45,6 +46,13 @@ fn model(id: &str, input: u64, output: u64) -> Arc<Model> {
             tiers: Vec::new(),
         }],
     })
+}
+
+/// Short, middle and long requests, of each team.
+fn strata() -> Strata {
+    let values = ["red", "blue"].map(str::to_owned).to_vec();
+    let length = Feature::Number { name: "length".to_owned(), edges: vec![1.0, 2.0] };
+    Strata::new(vec![length, Feature::Label { key: "team".to_owned(), values }]).unwrap()
 }
 
 /// Three models and three task types, one for each way of keeping a draw.
@@ -77,6 +85,7 @@ pub(super) fn catalog() -> Arc<Catalog> {
                 serve_share: 0.6,
                 holdout: Some(Holdout { model: "a/small".into(), share: 0.3 }),
             },
+            strata: if id == "extract" { Default::default() } else { Arc::new(strata()) },
             ..TaskSettings::default()
         },
     };
@@ -206,6 +215,9 @@ impl Script {
         if self.rng.random_bool(0.2) {
             request.labels.insert("team".to_owned(), self.pick(&["red", "blue"]));
         }
+        if self.rng.random_bool(0.8) {
+            request.asked.features.insert("length".to_owned(), self.rng.random_range(0.0..3.0));
+        }
         if self.rng.random_bool(0.1) {
             request.asked.allowed_models = vec!["b/middle".to_owned()];
         }
@@ -328,7 +340,7 @@ impl Script {
 
     /// A change as if one had been found in the middle of what is known.
     fn change(&self, task: NameId, candidate: NameId, cell: &Cell) -> Event {
-        let block = cell.history.blocks()[1];
+        let block = &cell.history.blocks()[1];
         let (keep_from, around) = (block.from, block.since);
         let (before, after, rewards_micro) = ((9, 10), (3, 10), Some((910_000, 350_000)));
         let change = Change { task, candidate, keep_from, around, before, after, strength: 1.25, rewards_micro };

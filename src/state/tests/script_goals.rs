@@ -16,6 +16,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::outcome::{DecisionRef, QualityMicro};
 use crate::domain::request_goal::{AmendGoal, CompleteGoal, GateRequest, GrantBudget, StartGoal};
 use crate::domain::rollout::Assigned;
+use crate::domain::strata::Stratum;
 use crate::domain::time::{HOUR_MS, UnixMillis};
 use crate::engine::hydrate::ColdStore;
 
@@ -84,6 +85,7 @@ pub(super) fn gate_ref(gated: &Gated, at: UnixMillis) -> DecisionRef {
             quality_reward: false,
             learns_from_goal: false,
             assigned: Assigned::No,
+            stratum: Stratum::NONE,
         },
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::names::NameId;
 use crate::domain::outcome::{CostSource, Verdict};
 use crate::domain::pricing::Usage;
 use crate::domain::rollout::Assigned;
+use crate::domain::strata::Stratum;
 use crate::domain::time::UnixMillis;
 use crate::journal::codec;
 use crate::state::{SledStore, catch_up};
@@ -28,6 +29,7 @@ fn decided(n: u64, at: UnixMillis, budgets: bool) -> Event {
         quality_reward: false,
         learns_from_goal: false,
         assigned: Assigned::No,
+        stratum: Stratum::NONE,
     };
     let candidate = NameId(2 + (n % 3) as u32);
     let place = Place {

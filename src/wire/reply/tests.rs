@@ -43,6 +43,7 @@ fn policy(verdict: PolicyVerdict) -> PolicyReply {
         reason: "because".into(),
         expires_at: Some(UnixMillis(1_999)),
         catalog_version: "v1".into(),
+        stratum: Some("difficulty >= 0.6".to_owned()),
         candidates: Vec::new(),
         blocked_by_cost: vec![("a".into(), 0.75, 0.5)],
         warnings: vec!["w".into()],
@@ -61,6 +62,7 @@ fn an_allowed_call_names_model_provider_and_parameters() {
     assert_eq!(response.candidate.as_deref(), Some("openai/gpt-4o#short"));
     assert_eq!(response.params.as_ref().unwrap().fields["temperature"].kind, Some(Kind::NumberValue(0.2)));
     assert_eq!(response.estimated_cost_usd, Some(0.0021));
+    assert_eq!(response.stratum.as_deref(), Some("difficulty >= 0.6"));
     assert_eq!(response.expires_at, Some(Timestamp { seconds: 1, nanos: 999_000_000 }));
     assert_eq!(response.fallbacks[0].estimated_cost_usd, None, "an unknown cost is absent, never 0");
     assert_eq!(response.fallbacks[1].estimated_cost_usd, Some(5e-9));
