@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -10,6 +11,7 @@ use super::failure::Failure;
 use super::human::short_usd;
 use super::listing::{Cell, Column, Listing, tidy};
 use super::table_file::{self, Prices};
+use crate::domain::strata::{Feature, STRATA_MAX, Strata};
 use crate::simulation::figures::Summary;
 use crate::simulation::replay::{Chooser, Pass, replay};
 use crate::simulation::table::{CostBasis, Table, Tally};
@@ -30,8 +32,12 @@ pub(super) struct ReplayArgs {
     /// Makes a pass so many times as long, drawing queries with replacement.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     passes: u32,
-    /// Policies: default, tolerance=X, siblings=N, best_fixed, per_type, uniform, oracle, cheapest, dearest, always=MODEL
-    /// [default: the first, best_fixed, cheapest, uniform, per_type and oracle].
+    /// A column that tells queries apart beforehand: a number with edges, such as prompt_tokens:100,1000, or a text with values,
+    /// such as language=en,de. Used by the policy `features`.
+    #[arg(long, value_name = "COLUMN:EDGES|COLUMN=VALUES", num_args = 1.., value_parser = parse_feature)]
+    feature: Vec<Feature>,
+    /// Policies: default, features, tolerance=X, siblings=N, best_fixed, per_type, uniform, oracle, cheapest, dearest, always=MODEL
+    /// [default: the first two, best_fixed, cheapest, uniform, per_type and oracle].
     #[arg(long, value_name = "NAME", num_args = 1..)]
     policy: Vec<String>,
     /// Seed of orders and draws.
@@ -39,7 +45,7 @@ pub(super) struct ReplayArgs {
     seed: u64,
 }
 
-const SHOWN: [&str; 6] = ["default", "best_fixed", "cheapest", "uniform", "per_type", "oracle"];
+const SHOWN: [&str; 7] = ["default", "features", "best_fixed", "cheapest", "uniform", "per_type", "oracle"];
 
 const COLUMNS: [Column; 21] = [
     Column::text("dataset", "Table"),
@@ -71,15 +77,22 @@ const COLUMNS: [Column; 21] = [
 /// A file cannot be used, or a policy has no such name.
 pub(super) fn run(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
     let prices = args.prices.as_deref().map(Prices::read).transpose()?.unwrap_or_default();
-    let tables =
-        args.tables.iter().map(|path| table_file::read(path, &prices)).collect::<Result<Vec<_>, _>>()?.concat();
+    let strata = Strata::new(args.feature.clone());
+    let strata =
+        Arc::new(strata.ok_or_else(|| Failure::Usage(format!("the features make more than {STRATA_MAX} strata")))?);
+    let tables = args
+        .tables
+        .iter()
+        .map(|path| table_file::read(path, &prices, &strata))
+        .collect::<Result<Vec<_>, _>>()?
+        .concat();
     let names: Vec<String> =
         if args.policy.is_empty() { SHOWN.map(str::to_owned).to_vec() } else { args.policy.clone() };
     let mut listing = Listing::new(&COLUMNS);
     for table in &tables {
         let choosers = names.iter().filter_map(|name| match Chooser::named(name, table) {
             Some(chooser) => Some(Ok((name, chooser))),
-            // Without costs nobody is the cheapest; who did not ask for it need not know.
+            // Without costs nobody is the cheapest, without features nobody uses them; who did not ask for it need not know.
             None if args.policy.is_empty() => None,
             None => Some(Err(Failure::Usage(format!(
                 "no policy `{name}` for {}: there are {}, dearest, tolerance=X, siblings=N, always=MODEL",
@@ -114,6 +127,25 @@ fn legend(tables: &[Table], args: &ReplayArgs, out: &mut dyn Write) -> Result<()
         writeln!(out, "{}: costs are those of the prompts alone, since no row tells completion tokens.", table.name)?;
     }
     Ok(())
+}
+
+/// `COLUMN:EDGE,EDGE` or `COLUMN=VALUE,VALUE`.
+fn parse_feature(text: &str) -> Result<Feature, String> {
+    let parts = text.find([':', '=']).map(|at| (&text[..at], text.as_bytes()[at], &text[at + 1..]));
+    let Some((name, sign, list)) = parts.filter(|(name, _, list)| !name.is_empty() && !list.is_empty()) else {
+        return Err("write COLUMN:EDGE,EDGE or COLUMN=VALUE,VALUE".to_owned());
+    };
+    let items = list.split(',').map(str::trim);
+    if sign == b'=' {
+        return Ok(Feature::Label { key: name.to_owned(), values: items.map(str::to_owned).collect() });
+    }
+    let edges: Vec<f64> = items
+        .map(|item| {
+            item.parse().ok().filter(|edge: &f64| edge.is_finite()).ok_or_else(|| format!("`{item}` is no number"))
+        })
+        .collect::<Result<_, _>>()?;
+    let rising = edges.windows(2).all(|pair| pair[0] < pair[1]);
+    if rising { Ok(Feature::Number { name: name.to_owned(), edges }) } else { Err("edges must rise".to_owned()) }
 }
 
 /// Success rates of choices that know the table.

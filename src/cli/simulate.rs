@@ -30,7 +30,7 @@ pub(super) struct SimulateArgs {
     /// Repetitions with every policy [default: what the scenario says; 200 of a problem].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) reps: Option<u32>,
-    /// Policies to run: of a scenario those it names; of problems default, shipped, plain, half_life=N, thompson, ucb1, klucb,
+    /// Policies to run: of a scenario those it names; of problems default, shipped, plain, half_life=N, noise=N, thompson, ucb1, klucb,
     /// epsilon_greedy, uniform [default: all but half_life].
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub(super) policy: Vec<String>,
@@ -102,7 +102,7 @@ fn run_problems(file: &Path, args: &SimulateArgs, format: Format, out: &mut dyn 
         for name in &names {
             let Some(runs) = run_all(problem, name, reps as usize, seed, || ()) else {
                 let known = POLICIES.join(", ");
-                return Err(Failure::Usage(format!("no policy `{name}`: there are {known}, half_life=N")));
+                return Err(Failure::Usage(format!("no policy `{name}`: there are {known}, half_life=N, noise=N")));
             };
             listing.push(row(problem, name, &runs));
         }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::failure::Failure;
 use crate::domain::money::PicoUsdPerToken;
-use crate::domain::strata::Stratum;
+use crate::domain::strata::{Feature, Strata, Stratum};
 use crate::simulation::table::{CostBasis, Query, Table, Truth};
 
 /// Input and output price of a model, pico-USD a token.
@@ -51,13 +52,13 @@ impl Prices {
 /// same columns in any order; others are ignored.
 ///
 /// A row without cost is priced by its tokens. Without a number of output tokens its cost is unknown, unless the whole data
-/// set tells none: then costs are those of the input alone, and the table says so.
+/// set tells none: then costs are those of the input alone, and the table says so. The features of `strata` are columns by name.
 ///
 /// # Errors
 /// It cannot be read, lacks a column, or a value is none of its kind; the message names the line.
-pub(super) fn read(path: &Path, prices: &Prices) -> Result<Vec<Table>, Failure> {
+pub(super) fn read(path: &Path, prices: &Prices, strata: &Arc<Strata>) -> Result<Vec<Table>, Failure> {
     let mut rows = Rows::open(path)?;
-    let columns = Columns::of(&rows)?;
+    let columns = Columns::of(&rows, strata)?;
     let mut sets: BTreeMap<String, Cells> = BTreeMap::new();
     rows.each(|row, text| {
         let (key, written) = columns.read(row, text, prices)?;
@@ -72,7 +73,7 @@ pub(super) fn read(path: &Path, prices: &Prices) -> Result<Vec<Table>, Failure> 
         return Err(Failure::Failed(format!("{}: no rows", path.display())));
     }
     let named = |name: String| if name.is_empty() { stem(path) } else { name };
-    Ok(sets.into_iter().map(|(name, cells)| table(named(name), &cells)).collect())
+    Ok(sets.into_iter().map(|(name, cells)| table(named(name), &cells, strata)).collect())
 }
 
 /// Task type, query and trial.
@@ -93,6 +94,8 @@ struct Written {
     output: Option<u64>,
     /// The row says how many output tokens there were.
     output_told: bool,
+    /// By the columns that are features.
+    stratum: Stratum,
 }
 
 /// Where the columns stand.
@@ -106,13 +109,16 @@ struct Columns {
     trial: Option<usize>,
     input: Option<usize>,
     output: Option<usize>,
+    strata: Arc<Strata>,
+    /// The columns of its features, in their order.
+    features: Vec<usize>,
 }
 
 /// No call costs more; what does is a slip of the pen.
 const USD_A_CALL_MAX: f64 = 1e6;
 
 impl Columns {
-    fn of(rows: &Rows) -> Result<Self, Failure> {
+    fn of(rows: &Rows, strata: &Arc<Strata>) -> Result<Self, Failure> {
         Ok(Self {
             task: rows.need("task_type")?,
             query: rows.need("query_id")?,
@@ -123,6 +129,8 @@ impl Columns {
             trial: rows.find("trial"),
             input: rows.find("prompt_tokens"),
             output: rows.find("completion_tokens"),
+            strata: strata.clone(),
+            features: strata.features().iter().map(|f| rows.need(f.name())).collect::<Result<_, _>>()?,
         })
     }
 
@@ -155,13 +163,34 @@ impl Columns {
             input: listed(input, price.map(|p| p.0))?,
             output: listed(output, price.map(|p| p.1))?,
             output_told: output.is_some(),
+            stratum: self.stratum(row, text)?,
         };
         let trial = optional(self.trial).unwrap_or_default().to_owned();
         Ok(((text(row, self.task).to_owned(), text(row, self.query).to_owned(), trial), written))
     }
 }
 
-fn table(name: String, cells: &Cells) -> Table {
+impl Columns {
+    /// The stratum of a row; an empty column was not sent.
+    fn stratum(&self, row: &csv::StringRecord, text: Text) -> Result<Stratum, String> {
+        let (mut numbers, mut labels) = (BTreeMap::new(), BTreeMap::new());
+        for (feature, at) in self.strata.features().iter().zip(&self.features) {
+            let (name, written) = (feature.name().to_owned(), text(row, *at));
+            if written.is_empty() {
+                continue;
+            }
+            if matches!(feature, Feature::Label { .. }) {
+                labels.insert(name, written.to_owned());
+            } else {
+                let number = written.parse::<f64>().ok().filter(|n| n.is_finite());
+                numbers.insert(name, number.ok_or_else(|| format!("`{written}` is no number"))?);
+            }
+        }
+        Ok(self.strata.of(&numbers, &labels))
+    }
+}
+
+fn table(name: String, cells: &Cells, strata: &Arc<Strata>) -> Table {
     let (mut tasks, mut models) = (BTreeMap::new(), BTreeMap::new());
     for ((task, ..), of) in cells {
         tasks.insert(task.clone(), 0);
@@ -178,12 +207,15 @@ fn table(name: String, cells: &Cells) -> Table {
     let queries = cells.iter().map(|((task, ..), of)| {
         let mut truths = vec![None; models.len()];
         of.iter().for_each(|(model, written)| truths[models[model]] = Some(truth(written)));
-        Query { task: tasks[task], stratum: Stratum::NONE, truths }
+        // What a feature says is the query's, so every row says it; a model's own tokens are no feature.
+        let stratum = of.values().next().map_or(Stratum::NONE, |w| w.stratum);
+        Query { task: tasks[task], stratum, truths }
     });
     let queries = queries.collect();
     let priced = cells.values().flat_map(BTreeMap::values).any(|w| w.cost.is_none() && w.input.is_some());
     let basis = if priced && !output_told { CostBasis::InputAlone } else { CostBasis::Whole };
-    Table { name, basis, queries, tasks: tasks.into_keys().collect(), models: models.into_keys().collect() }
+    let strata = strata.clone();
+    Table { name, basis, queries, strata, tasks: tasks.into_keys().collect(), models: models.into_keys().collect() }
 }
 
 /// The file's name without what says its form.
@@ -256,7 +288,7 @@ mod tests {
         let text = "model,success,task_type,query_id,cost_usd,prompt_tokens,completion_tokens,other,dataset\n\
                     a,1,t,q1,0.5,,,x,d\nb,0,t,q1,,100,10,,d\na,0,u,q1,,100,,,d\nc,1,u,q1,,100,1,,d\n";
         let prices = Prices::read(&prices).unwrap();
-        let tables = read(&file(dir.path(), "t.csv", text), &prices).unwrap();
+        let tables = read(&file(dir.path(), "t.csv", text), &prices, &Arc::default()).unwrap();
         let [table] = &tables[..] else { panic!("{tables:?}") };
         assert_eq!(
             (table.name.as_str(), &table.tasks[..], &table.models[..]),
@@ -281,16 +313,36 @@ mod tests {
         let prices = file(dir.path(), "p.csv", "model,input_usd_per_mtok,output_usd_per_mtok\na,1,2\n");
         let text = "dataset,task_type,query_id,model,success,prompt_tokens,completion_tokens\n\
                     y,t,q,a,1,100,\nx,t,q,a,1,100,10\ny,t,q2,a,0,200,\n";
-        let tables = read(&file(dir.path(), "t.csv", text), &Prices::read(&prices).unwrap()).unwrap();
+        let tables = read(&file(dir.path(), "t.csv", text), &Prices::read(&prices).unwrap(), &Arc::default()).unwrap();
         let told: Vec<_> =
             tables.iter().map(|t| (t.name.as_str(), t.basis, t.queries.len(), t.fixed(0, None).cost_nano)).collect();
         assert_eq!(told, [("x", CostBasis::Whole, 1, 120_000), ("y", CostBasis::InputAlone, 2, 300_000)]);
     }
 
     #[test]
+    fn columns_named_as_features_make_strata() {
+        let dir = tempfile::tempdir().unwrap();
+        let number = Feature::Number { name: "length".to_owned(), edges: vec![10.0] };
+        let label = Feature::Label { key: "subtype".to_owned(), values: vec!["x".to_owned()] };
+        let strata = Arc::new(Strata::new(vec![number, label]).unwrap());
+        let head = "task_type,query_id,model,success,length,subtype\n";
+        let text = format!("{head}t,q1,a,1,9.5,x\nt,q2,a,1,10,y\nt,q3,a,0,,x\n");
+        let table = read(&file(dir.path(), "t.csv", &text), &Prices::default(), &strata).unwrap().remove(0);
+        let texts: Vec<&str> = table.queries.iter().map(|q| strata.text(q.stratum).unwrap()).collect();
+        let expected = ["length < 10, subtype = x", "length >= 10, subtype other", "length not sent, subtype = x"];
+        assert_eq!(texts, expected);
+        let bad = file(dir.path(), "t.csv", &format!("{head}t,q1,a,1,long,x\n"));
+        let said = read(&bad, &Prices::default(), &strata).unwrap_err().to_string();
+        assert!(said.ends_with("t.csv:2: `long` is no number"), "{said}");
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_line() {
         let dir = tempfile::tempdir().unwrap();
-        let say = |text: &str| read(&file(dir.path(), "t.csv", text), &Prices::default()).unwrap_err().to_string();
+        let say = |text: &str| {
+            let path = file(dir.path(), "t.csv", text);
+            read(&path, &Prices::default(), &Arc::default()).unwrap_err().to_string()
+        };
         assert!(say("task_type,query_id,model\n").contains("there is no column `success`"));
         let head = "task_type,query_id,model,success,cost_usd\n";
         assert!(say(head).ends_with("t.csv: no rows"));

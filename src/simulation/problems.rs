@@ -2,12 +2,13 @@
 //! or elsewhere, meets the same ones. It refuses to know files.
 
 use super::baselines::{Baseline, Policy};
-use super::chance::uniform;
+use super::chance::{place, uniform};
 use super::learner::Learner;
 use super::runner::replicate;
 use crate::domain::catalog::TaskSettings;
 use crate::domain::draw::decision_rng;
 use crate::domain::history::Memory;
+use crate::domain::strata::{STRATA_MAX, Stratum};
 
 /// Success rates from a step on.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,10 +111,20 @@ pub const POLICIES: [&str; 8] =
 /// Runs `reps` repetitions of the policy of that name; `None`: there is none of that name.
 ///
 /// `default`: change detection, η = 0.01, ε = 0; `shipped`: the same with ε = 0.01; `plain`: neither detection nor η nor ε;
-/// `half_life=N`: `default` with evidence that halves every N outcomes.
+/// `half_life=N`: `default` with evidence that halves every N outcomes; `noise=N`: `default` with a feature of N values, at most
+/// 64, that says nothing.
 #[must_use]
 pub fn run_all(problem: &Problem, name: &str, reps: usize, seed: u64, done: impl Fn() + Sync) -> Option<Vec<Run>> {
     let arms = problem.cost_nano.len();
+    if let Some(("noise", values)) = name.split_once('=') {
+        let values = values.parse().ok().filter(|n| (1..=STRATA_MAX as u64).contains(n))?;
+        let costs: Vec<Option<u64>> = problem.cost_nano.iter().copied().map(Some).collect();
+        let run = |rep: usize| {
+            let learner = Learner::new(settings_named("default").unwrap_or_default(), &costs);
+            problem.run(rep as u64, &mut Noisy { learner, values, rep: rep as u64 }, seed)
+        };
+        return Some(replicate(reps, run, done));
+    }
     if let Some(settings) = settings_named(name) {
         let costs: Vec<Option<u64>> = problem.cost_nano.iter().copied().map(Some).collect();
         let run = |rep: usize| problem.run(rep as u64, &mut Learner::new(settings.clone(), &costs), seed);
@@ -121,6 +132,32 @@ pub fn run_all(problem: &Problem, name: &str, reps: usize, seed: u64, done: impl
     }
     let blank = Baseline::named(name, arms)?;
     Some(replicate(reps, |rep| problem.run(rep as u64, &mut blank.clone(), seed), done))
+}
+
+/// The router's own learner where requests have a feature that says nothing.
+struct Noisy {
+    learner: Learner,
+    values: u64,
+    rep: u64,
+}
+
+/// Seed of values that say nothing.
+const NOISE_SEED: u64 = 0x4E4F_4953;
+
+impl Noisy {
+    fn stratum(&self, step: u64) -> Stratum {
+        Stratum((place(NOISE_SEED, self.rep, step, 0) % self.values) as u32 + 1)
+    }
+}
+
+impl Policy for Noisy {
+    fn choose<R: rand::Rng>(&mut self, step: u64, rng: &mut R) -> usize {
+        self.learner.decide(step, self.stratum(step), rng, |_| Some(None)).unwrap_or(0)
+    }
+
+    fn learn(&mut self, step: u64, arm: usize, success: bool) {
+        self.learner.tell(step, self.stratum(step), arm, success);
+    }
 }
 
 /// Settings of the router's own learner by name; see [`run_all`].
@@ -174,12 +211,14 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_run_and_every_name_is_known() {
         let problem = Problem { steps: 500, ..two() };
-        for name in POLICIES.into_iter().chain(["half_life=100"]) {
+        for name in POLICIES.into_iter().chain(["half_life=100", "noise=4"]) {
             let runs = || run_all(&problem, name, 3, 7, || ()).unwrap();
             assert_eq!(runs(), runs(), "{name}");
         }
         assert!(run_all(&problem, "nobody", 1, 7, || ()).is_none());
-        assert!(run_all(&problem, "half_life=x", 1, 7, || ()).is_none());
+        for name in ["half_life=x", "noise=0", "noise=65"] {
+            assert!(run_all(&problem, name, 1, 7, || ()).is_none(), "{name}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::table::{Query, Table, Tally};
 use crate::domain::catalog::TaskSettings;
 use crate::domain::cell::sibling_prior;
 use crate::domain::draw::{DecisionRng, decision_rng};
+use crate::domain::strata::Stratum;
 
 /// Who chooses.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ pub enum Chooser {
 impl Chooser {
     /// The policy of that name for `table`; `None`: there is none of that name, or the table has no such model.
     ///
-    /// `default` and `shipped`: the router as shipped; `tolerance=X`; `siblings=N`: as shipped, with a prior of at most N
+    /// `default` and `shipped`: the router as shipped; `features`: the same with the features of the table, if it has any; `tolerance=X`; `siblings=N`: as shipped, with a prior of at most N
     /// outcomes from the model's other task types; `best_fixed`, `cheapest`, `dearest`, `always=MODEL`; `per_type`: the best
     /// model of each task type; `uniform`; `oracle`.
     #[must_use]
@@ -49,6 +50,9 @@ impl Chooser {
             Some(_) => None,
             None => match name {
                 "default" | "shipped" => Some(router(shipped)),
+                "features" => {
+                    (!table.strata.is_empty()).then(|| router(TaskSettings { strata: table.strata.clone(), ..shipped }))
+                }
                 "best_fixed" => table.best(None).map(Self::Fixed),
                 "cheapest" => table.by_cost(false).map(Self::Fixed),
                 "dearest" => table.by_cost(true).map(Self::Fixed),
@@ -95,15 +99,16 @@ fn one(table: &Table, chooser: &Chooser, shuffle: u64, passes: u32, seed: u64) -
         }
         _ => Vec::new(),
     };
+    let has_features = matches!(chooser, Chooser::Router(settings) if !settings.strata.is_empty());
     let siblings = if let Chooser::Router(settings) = chooser { settings.sibling_prior } else { 0 };
     let mut pass = Pass::default();
     let draws = seed ^ shuffle.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     for (step, query) in queries.iter().enumerate() {
         let mut rng = decision_rng(draws, step as u64);
+        let stratum = if has_features { query.stratum } else { Stratum::NONE };
         if siblings > 0 {
             learn_from_siblings(&mut routers, query, siblings);
         }
-        let stratum = query.stratum;
         let offer = |m: usize| query.truths[m].map(|t| t.estimate_nano);
         let model = match chooser {
             Chooser::Router(_) => routers[query.task].decide(step as u64, stratum, &mut rng, offer),
@@ -150,8 +155,11 @@ fn learn_from_siblings(routers: &mut [Learner], query: &Query, strength: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::tests::small;
+    use std::sync::Arc;
+
+    use super::super::table::tests::{small, truth};
     use super::*;
+    use crate::domain::strata::{Feature, Strata};
 
     fn passes(name: &str, shuffles: usize, passes: u32) -> Vec<Pass> {
         let table = small();
@@ -185,9 +193,35 @@ mod tests {
     }
 
     #[test]
+    fn a_feature_that_tells_which_model_will_do_is_used_and_one_that_tells_nothing_does_no_harm() {
+        let mut table = small();
+        let feature = |edges: &[f64]| Feature::Number { name: "n".to_owned(), edges: edges.to_vec() };
+        table.strata = Arc::new(Strata::new(vec![feature(&[0.5])]).unwrap());
+        let strata: Vec<Stratum> = table.strata.all().iter().map(|s| s.0).collect();
+        // The cheap model does every third query of the hard half, the dear one all others of it.
+        let success = |table: &mut Table, of: &dyn Fn(usize) -> usize| {
+            for (n, query) in table.queries.iter_mut().enumerate() {
+                query.stratum = strata[of(n)];
+                if query.task == 1 && n.is_multiple_of(3) {
+                    query.truths[0] = truth(false, 1_000);
+                }
+            }
+            let rate = |name: &str| {
+                let passes = replay(table, &Chooser::named(name, table).unwrap(), 10, 5, 5, || ());
+                passes.iter().map(|p| p.all.success_rate().unwrap()).sum::<f64>() / 10.0
+            };
+            (rate("features"), rate("tolerance=0.01"))
+        };
+        let (with, without) = success(&mut table, &|n| usize::from(n.is_multiple_of(3)));
+        assert!(with > without + 0.1, "{with} against {without}");
+        let (with, without) = success(&mut table, &|n| usize::from(n.is_multiple_of(7)));
+        assert!((with - without).abs() < 0.01, "{with} against {without}");
+    }
+
+    #[test]
     fn names_are_checked() {
         let table = small();
-        for name in ["tolerance=2", "tolerance=x", "always=nobody", "nobody", "siblings=-1"] {
+        for name in ["tolerance=2", "tolerance=x", "always=nobody", "nobody", "features", "siblings=-1"] {
             assert!(Chooser::named(name, &table).is_none(), "{name}");
         }
         for name in ["default", "shipped", "siblings=20", "always=cheap", "cheapest", "dearest", "per_type"] {

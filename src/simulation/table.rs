@@ -1,8 +1,10 @@
 //! A table of true outcomes: what every model makes of every query. It says what fixed choices and the ones that know all
 //! outcomes achieve; it refuses to know files and how a router learns.
 
+use std::sync::Arc;
+
 use crate::domain::money::NANO_PER_USD;
-use crate::domain::strata::Stratum;
+use crate::domain::strata::{Strata, Stratum};
 
 /// What a model truly makes of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub enum CostBasis {
 }
 
 /// Queries, and the names in them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// What it is called.
     pub name: String,
@@ -49,6 +51,8 @@ pub struct Table {
     pub models: Vec<String>,
     /// Queries.
     pub queries: Vec<Query>,
+    /// What their strata are made of; empty: they have none.
+    pub strata: Arc<Strata>,
 }
 
 /// What some choices came to.
@@ -171,6 +175,7 @@ pub(super) mod tests {
             tasks: vec!["easy".to_owned(), "hard".to_owned()],
             models: vec!["dear".to_owned(), "cheap".to_owned()],
             queries: (0..600).map(query).collect(),
+            strata: Default::default(),
         }
     }
 
