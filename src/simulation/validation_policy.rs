@@ -9,6 +9,7 @@ use super::runner::replicate;
 use crate::domain::catalog::TaskSettings;
 use crate::domain::draw::decision_rng;
 use crate::domain::policy::{Contest, Policy};
+use crate::domain::strata::Stratum;
 use crate::insights::{Sample, evaluate_thin};
 
 /// Candidates in rising cost, and the policy asked about.
@@ -90,7 +91,7 @@ fn run(world: &PolicyWorld, seed: u64) -> Run {
         contest.arms.clear();
         contest.arms.extend((0..costs.len()).map(|arm| (learner.posterior(arm), expected[arm])));
         let success = rng.random::<f64>() < world.rates[arm];
-        learner.tell(step, arm, success);
+        learner.tell(step, Stratum::NONE, arm, success);
         if let Some(wanted) = contest.under(&world.policy, named) {
             let drawn = Sample::new(0, &ids, &contest.propensities(), &wanted, arm);
             let cost_usd = Some(costs[arm] as f64 * 1e-9);
