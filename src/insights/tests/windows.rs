@@ -193,6 +193,7 @@ fn a_goal_counted_from_its_calls_is_the_goal_counted_from_the_sums() {
         let mut from_sums = world.report(&query);
         let goals = [from_sums.goals.take(), from_sums.previous_goals.take()];
         assert!(goals.iter().all(Option::is_some), "goals can be told by their workflow");
+        assert!(from_sums.savings.take().is_some(), "arms too");
         from_sums.quality.goals_open = 0;
         assert_eq!(from_calls, from_sums);
     }
