@@ -51,6 +51,7 @@ mod receipt;
 mod receipt_call;
 mod receipt_text;
 mod replay;
+mod replay_files;
 mod serve;
 mod setup;
 mod sheet;

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use serde_json::json;
 
 use super::args::Format;
 use super::failure::Failure;
 use super::human::short_usd;
 use super::listing::{Cell, Column, Listing, tidy};
+use super::replay_files::{self, Replayed};
+use super::simulate_files::claim;
 use super::table_file::{self, Prices};
 use crate::domain::strata::{Feature, STRATA_MAX, Strata};
 use crate::simulation::figures::Summary;
@@ -43,6 +46,9 @@ pub(super) struct ReplayArgs {
     /// Seed of orders and draws.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
+    /// Writes figures, passes and a plot of quality against cost for each table to this folder.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
 }
 
 const SHOWN: [&str; 7] = ["default", "features", "best_fixed", "cheapest", "uniform", "per_type", "oracle"];
@@ -88,7 +94,8 @@ pub(super) fn run(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Res
         .concat();
     let names: Vec<String> =
         if args.policy.is_empty() { SHOWN.map(str::to_owned).to_vec() } else { args.policy.clone() };
-    let mut listing = Listing::new(&COLUMNS);
+    args.out.as_deref().map_or(Ok(()), claim)?;
+    let (mut listing, mut replayed) = (Listing::new(&COLUMNS), Vec::new());
     for table in &tables {
         let choosers = names.iter().filter_map(|name| match Chooser::named(name, table) {
             Some(chooser) => Some(Ok((name, chooser))),
@@ -105,7 +112,15 @@ pub(super) fn run(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Res
         for (name, chooser) in &choosers {
             let passes = replay(table, chooser, args.shuffles as usize, args.passes, args.seed, || ());
             listing.push(row(table, name, chooser, &passes, &known));
+            if args.out.is_some() {
+                replayed.push(Replayed { dataset: table.name.clone(), policy: (*name).clone(), passes });
+            }
         }
+    }
+    if let Some(folder) = &args.out {
+        let said =
+            json!({ "shuffles": args.shuffles, "passes": args.passes, "seed": args.seed, "tables": tables.len() });
+        replay_files::write(folder, said, &listing, &replayed)?;
     }
     listing.print(format, out)?;
     if format == Format::Table { legend(&tables, args, out) } else { Ok(()) }

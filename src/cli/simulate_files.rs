@@ -15,10 +15,11 @@ use super::simulate_scenarios::Played;
 use crate::domain::time::HOUR_MS;
 use crate::simulation::figures::{Bin, FIGURES, Figure, Point, Run, curve};
 
-const MANIFEST: &str = "manifest.json";
+/// The file that says what a folder is.
+pub(super) const MANIFEST: &str = "manifest.json";
 
 /// How the manifest of a folder of ours begins.
-const MADE_BY: &str = "oddsmaker simulate";
+pub(super) const MADE_BY: &str = "oddsmaker simulate";
 
 /// The plots of a scenario, and the curves they show.
 pub(super) struct Plots {
@@ -65,13 +66,21 @@ pub(super) fn claim(folder: &Path) -> Result<(), Failure> {
     Err(Failure::Failed(format!("{shown} holds something else than a simulation: give a new folder, or empty it")))
 }
 
-fn put(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
+/// Writes a file.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn put(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
     let path = folder.join(name);
     fs::write(&path, text).map_err(|e| Failure::Failed(format!("cannot write {}: {e}", path.display())))
 }
 
+/// What a file is known by.
+pub(super) fn digest(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
 fn manifest(played: &Played, files: &[(&str, String)]) -> Value {
-    let digest = |text: &str| blake3::hash(text.as_bytes()).to_hex().to_string();
     let scenario = &played.scenario;
     json!({
         "made_by": MADE_BY,
@@ -131,7 +140,11 @@ fn number(x: Option<f64>) -> String {
     x.map_or_else(String::new, |x| tidy(x).to_string())
 }
 
-fn csv(rows: impl Iterator<Item = Vec<String>>) -> Result<String, Failure> {
+/// Rows as CSV.
+///
+/// # Errors
+/// They cannot be written.
+pub(super) fn csv(rows: impl Iterator<Item = Vec<String>>) -> Result<String, Failure> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     for row in rows {
         csv.write_record(&row).map_err(Failure::failed)?;
@@ -140,7 +153,8 @@ fn csv(rows: impl Iterator<Item = Vec<String>>) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(Failure::failed)
 }
 
-fn words(names: &[&str]) -> Vec<String> {
+/// The cells of a heading.
+pub(super) fn words(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 

@@ -67,6 +67,30 @@ fn a_table_is_replayed_beside_what_it_says_itself() {
 }
 
 #[test]
+fn a_replay_leaves_its_figures_passes_and_a_plot() {
+    let home = Home::new(&catalogues::usual());
+    fs::write(home_dir(&home).join("t.csv"), table()).unwrap();
+    let line = ["replay", "t.csv", "--shuffles", "3", "--policy", "best_fixed", "cheapest", "--out", "replayed"];
+    printed(&home, &line);
+    let read = |name: &str| fs::read_to_string(home_dir(&home).join("replayed").join(name)).unwrap();
+    let figures: Vec<Value> = serde_json::from_str(&read("figures.json")).unwrap();
+    assert_eq!((figures.len(), &figures[1]["policy"], &figures[1]["model"]), (2, &"cheapest".into(), &"cheap".into()));
+    let passes = read("passes.csv");
+    assert_eq!(passes.lines().count(), 1 + 2 * 3);
+    assert_eq!(passes.lines().nth(1), Some("t,best_fixed,0,300,270,300,3000000000,60,54,60,600000000"));
+    assert!(read("quality_cost_t.svg").contains("best_fixed"));
+    let manifest: Value = serde_json::from_str(&read("manifest.json")).unwrap();
+    assert_eq!(manifest["files_blake3"].as_object().unwrap().len(), 3);
+    printed(&home, &line);
+    fs::write(home_dir(&home).join("replayed/manifest.json"), "{}").unwrap();
+    assert_eq!(
+        home.command(&line).output().unwrap().status.code(),
+        Some(1),
+        "a folder of somebody else stays as it is"
+    );
+}
+
+#[test]
 fn problems_are_simulated_with_the_figures_of_the_contract() {
     let home = Home::new(&catalogues::usual());
     let problem = r#"{"problems": [{"id": "two", "seed": 1001, "T": 2000, "segments": [{"start": 0, "p": [0.5, 0.9]}],
