@@ -2,7 +2,7 @@
 //! (not serving → drain → sync → exit). It decides nothing itself.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use tokio::sync::watch;
 
 use crate::clock::{self, SteadyClock};
 use crate::config::{BudgetsAsWritten, Settings};
+pub use crate::data_format::FORMAT;
+use crate::data_format::{FORMAT_AT_FIRST, FORMAT_FILE, write_durably};
 use crate::domain::catalog::Catalog;
 use crate::domain::goal::GoalRules;
 use crate::domain::token::TokenKey;
@@ -25,9 +27,6 @@ use crate::service::{About, Parts, Reread, Service, disk_is_low};
 use crate::state::{CatchUpError, Standing, StoreError, bring_up};
 use crate::webhook::Target;
 use crate::webhook_secret::WebhookSecret;
-
-/// Version of the layout of a data directory. A newer one is never touched.
-pub const FORMAT: u32 = 1;
 
 /// "File size limit exceeded" on Linux.
 const SIGXFSZ: i32 = 25;
@@ -142,10 +141,13 @@ fn open(
     let (journal, report) = Journal::open(&data_dir.join("journal"), options)?;
     let (token_key, root_seed) = keys(data_dir, report.last_seq == 0)?;
     let reader = JournalReader::open(&data_dir.join("journal"))?;
-    let Standing { state, store, stored_seq, folded, rebuilt, set_aside } =
+    let Standing { state, store, stored_seq, folded, rebuilt, restored_seq, set_aside } =
         standing(data_dir, report.last_seq, &reader)?;
     if let Some((why, aside)) = &set_aside {
         tracing::warn!(%why, aside = %aside.display(), "the state was set aside; it is built anew from the record");
+    }
+    if restored_seq > 0 {
+        tracing::info!(restored_seq, "the state was built on the snapshot of the record up to that event");
     }
     if let Err(why) = &store {
         tracing::error!(%why, "there is no store: everything is held in memory");
@@ -202,7 +204,7 @@ fn standing(data_dir: &Path, last_seq: u64, reader: &JournalReader) -> anyhow::R
         Ok::<_, JournalError>(entries.map(|entry| entry.map(|entry| (entry.seq, entry.payload))))
     };
     if !disk_is_low(data_dir) {
-        match bring_up::stored(&dir, last_seq, read) {
+        match bring_up::stored(&dir, &data_dir.join("journal"), last_seq, read) {
             Err(CatchUpError::Store(why @ (StoreError::NoRoom(_) | StoreError::Broken(_)))) => {
                 tracing::error!(%why, "the state cannot be stored; what it lacks is held in memory");
             }
@@ -216,7 +218,7 @@ fn standing(data_dir: &Path, last_seq: u64, reader: &JournalReader) -> anyhow::R
 fn prepare(data_dir: &Path) -> anyhow::Result<()> {
     let shown = data_dir.display();
     fs::create_dir_all(data_dir).with_context(|| format!("cannot create the data directory {shown}"))?;
-    let format = data_dir.join("FORMAT");
+    let format = data_dir.join(FORMAT_FILE);
     match fs::read_to_string(&format) {
         Ok(text) => match text.trim().parse::<u32>() {
             Ok(found) if found <= FORMAT => {}
@@ -228,10 +230,12 @@ fn prepare(data_dir: &Path) -> anyhow::Result<()> {
         },
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if data_dir.join("journal").exists() {
-                bail!("{shown} holds a journal but no FORMAT file; restore it (its content is {FORMAT}) or the copy");
+                bail!(
+                    "{shown} holds a journal but no FORMAT file; restore it (its content is {FORMAT_AT_FIRST}, or {FORMAT} where there is a snapshot) or the copy"
+                );
             }
-            let bytes = format!("{FORMAT}\n");
-            write_durably(data_dir, "FORMAT", bytes.as_bytes())
+            let bytes = format!("{FORMAT_AT_FIRST}\n");
+            write_durably(data_dir, FORMAT_FILE, bytes.as_bytes())
                 .with_context(|| format!("the data directory {shown} cannot be written"))?;
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", format.display())),
@@ -271,18 +275,6 @@ fn keys(data_dir: &Path, new: bool) -> anyhow::Result<(TokenKey, u64)> {
     let mut first = [0; 8];
     first.copy_from_slice(&seed[..8]);
     Ok((TokenKey::new(bits), u64::from_le_bytes(first)))
-}
-
-/// Writes a small file so that it is there whole or not at all.
-fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let (temporary, path) = (dir.join(format!("{name}.new")), dir.join(name));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, &path)?;
-    fs::File::open(dir)?.sync_all()?;
-    Ok(())
 }
 
 async fn serve(

@@ -21,6 +21,8 @@ pub mod config;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 #[cfg(feature = "daemon")]
+pub mod data_format;
+#[cfg(feature = "daemon")]
 pub mod edges;
 #[cfg(feature = "daemon")]
 pub mod grpc;

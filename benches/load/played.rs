@@ -68,7 +68,7 @@ impl Played {
             let entries = reader.read_from(from)?;
             Ok::<_, JournalError>(entries.map(|entry| entry.map(|entry| (entry.seq, entry.payload))))
         };
-        let standing = bring_up::stored(&data.join("state"), report.last_seq, read)?;
+        let standing = bring_up::stored(&data.join("state"), &data.join("journal"), report.last_seq, read)?;
         let (loaded, token_key) = (catalogue_source::load(Some(models))?, TokenKey::new(KEY));
         let source = SettingsSource { file: Some(settings.to_owned()), flags: Vec::new() };
         let settings = source.read()?.configured.settings;

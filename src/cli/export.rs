@@ -2,12 +2,14 @@
 //! running daemon, whose last events may not be safely on disk yet.
 
 use std::io::Write;
+use std::path::Path;
 
 use super::args::{ExportArgs, Format, SettingFlags};
 use super::failure::Failure;
 use super::{offline, setup};
 use crate::domain::names::Names;
-use crate::journal::{JournalReader, export};
+use crate::journal::{JournalReader, export, snapshots};
+use crate::state::{StoreError, names_in};
 
 /// Prints the events from `--from-seq` on.
 ///
@@ -22,8 +24,15 @@ pub(super) fn run(flags: &SettingFlags, args: &ExportArgs, format: Format, out: 
     let reader = JournalReader::open(&data.journal).map_err(Failure::failed)?;
     // Names are given once and used ever after, so that all events are read, whichever are wanted.
     let mut names = Names::default();
-    for entry in reader.entries() {
+    for (at, entry) in reader.entries().enumerate() {
         let entry = entry.map_err(Failure::failed)?;
+        if at == 0 && entry.seq > 1 {
+            names = names_before(&data.journal)?;
+            let (last, first) = (entry.seq - 1, entry.seq);
+            eprintln!(
+                "the events 1 to {last} are no longer kept; what they came to is in a snapshot. The first is {first}"
+            );
+        }
         let unreadable = |error| Failure::Failed(format!("event {}: {error}", entry.seq));
         export::learn(&mut names, &entry.payload).map_err(unreadable)?;
         if entry.seq >= args.from_seq {
@@ -31,4 +40,15 @@ pub(super) fn run(flags: &SettingFlags, args: &ExportArgs, format: Format, out: 
         }
     }
     Ok(())
+}
+
+/// The names that the newest whole snapshot knows.
+fn names_before(journal: &Path) -> Result<Names, Failure> {
+    for snapshot in snapshots(journal).map_err(Failure::failed)? {
+        match snapshot.map_err(StoreError::from).and_then(|snapshot| names_in(&snapshot)) {
+            Ok(names) => return Ok(names),
+            Err(error) => eprintln!("{error}"),
+        }
+    }
+    Err(Failure::Failed("the first events are not kept, and no whole snapshot has the names they gave".to_owned()))
 }

@@ -13,7 +13,7 @@ use super::setup;
 use crate::domain::money::NanoUsd;
 use crate::domain::state::State;
 use crate::journal::audit::{RawCosts, Total};
-use crate::journal::{self, Entry, JournalError, JournalReader, VerifyReport, codec};
+use crate::journal::{self, Entry, JournalError, JournalReader, Snapshot, VerifyReport, codec};
 use crate::state::{self, CatchUpError, Opened, SledStore, StoreError};
 
 const COLUMNS: &[Column] =
@@ -30,7 +30,7 @@ pub(super) fn run(flags: &SettingFlags, format: Format, out: &mut dyn Write) -> 
     let report = journal::verify(&data.journal).map_err(Failure::failed)?;
     check_record(&report, &mut findings);
     if report.problems.is_empty() {
-        check_fold(&data, report.last_seq, &mut findings)?;
+        check_fold(&data, &report, &mut findings)?;
     } else {
         findings.note("state", "not compared: the record is not whole".to_owned());
         findings.note("money", "not summed: the record is not whole".to_owned());
@@ -74,6 +74,11 @@ fn check_record(report: &VerifyReport, findings: &mut Findings) {
         let segments = many(report.segments as u64, "segment");
         findings.fine("record", format!("{events} in {segments}, {} bytes, chain {chain}", count(report.bytes)));
     }
+    for snapshot in &report.snapshots {
+        let (name, entries) = (snapshot.name(), many(snapshot.entries, "record"));
+        let upto = count(snapshot.covers_seq);
+        findings.fine("snapshot", format!("{name}: {entries} stand for the events up to {upto}, every byte holds"));
+    }
     if report.torn_tail_bytes > 0 {
         let bytes = many(report.torn_tail_bytes, "byte");
         let what = "were torn off an unfinished, never acknowledged write; the next start drops them";
@@ -82,12 +87,30 @@ fn check_record(report: &VerifyReport, findings: &mut Findings) {
 }
 
 /// Folds the record anew: compares the stored state with it on the way, and the money at the end.
-fn check_fold(data: &DataDir, last_seq: u64, findings: &mut Findings) -> Result<(), Failure> {
-    let scratch = Scratch::new()?;
+fn check_fold(data: &DataDir, report: &VerifyReport, findings: &mut Findings) -> Result<(), Failure> {
+    let (scratch, last_seq) = (Scratch::new()?, report.last_seq);
     let stored = stored(data, last_seq, &scratch, findings)?;
-    let mut refold = Refold::new(data, &scratch)?;
+    let from = report.snapshots.first().filter(|_| report.first_seq > 1);
+    let mut refold = match Refold::new(data, &scratch, from) {
+        Ok(refold) => refold,
+        Err(StoreError::Broken(why)) => {
+            findings.wrong("snapshot", why);
+            return Ok(());
+        }
+        Err(error) => return Err(Failure::failed(error)),
+    };
+    if let Some(snapshot) = from {
+        let (first, upto) = (count(report.first_seq), count(snapshot.covers_seq));
+        let what = "the record is folded from its snapshot on, and sums of before are taken from there";
+        findings.note("record", format!("events before {first} are not kept; {what} (up to event {upto})"));
+    }
     let folded = stored.as_ref().map_or(Ok(()), |(state, store)| {
         let upto = state.applied_seq;
+        if upto < refold.state.applied_seq {
+            let what = "not compared: it stands before the snapshot, and the events between are not kept";
+            findings.note("state", what.to_owned());
+            return Ok(());
+        }
         refold.up_to(upto)?;
         let digests = state::digest(state, store).and_then(|d| Ok((d, state::digest(&refold.state, &refold.store)?)));
         compare(&digests, upto, findings);
@@ -140,10 +163,16 @@ struct Refold {
 }
 
 impl Refold {
-    fn new(data: &DataDir, scratch: &Scratch) -> Result<Self, Failure> {
-        let reader = JournalReader::open(&data.journal).map_err(Failure::failed)?;
-        let store = SledStore::open(&scratch.path().join("refolded")).map_err(Failure::failed)?.store;
-        Ok(Self { reader, store, state: Opened::blank(), costs: RawCosts::default() })
+    /// Before its first event, or behind the last one of a snapshot.
+    fn new(data: &DataDir, scratch: &Scratch, from: Option<&Snapshot>) -> Result<Self, StoreError> {
+        let reader = JournalReader::open(&data.journal)?;
+        let store = SledStore::open(&scratch.path().join("refolded"))?.store;
+        let Some(snapshot) = from else {
+            return Ok(Self { reader, store, state: Opened::blank(), costs: RawCosts::default() });
+        };
+        let state = store.restore(snapshot)?;
+        let costs = RawCosts::resumed(&state.rollups, state::costs(&state, &store)?);
+        Ok(Self { reader, store, state, costs })
     }
 
     /// Goes on to that event.

@@ -292,7 +292,8 @@ pub static KEYS: &[Key] = &[
             "ledger.retention",
             Shape::Text,
             "whole days, such as 90d; 0d is for ever",
-            "How long the detail of calls and goals, and idempotency keys, are kept; sums and posteriors are kept for ever.",
+            "How long the detail of calls and goals, and idempotency keys, are kept; sums and posteriors are kept for ever. Segments of \
+             the record that are older give way to a snapshot of what they came to.",
             |s, v| {
                 let days = parse_duration_ms(v)?;
                 if days % DAY != 0 {

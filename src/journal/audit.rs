@@ -19,6 +19,8 @@ struct Word {
 /// What calls cost, as their facts say.
 #[derive(Clone, Debug, Default)]
 pub struct RawCosts {
+    /// What facts came to that are not read any more, by the hour, less the words on calls below.
+    before: BTreeMap<UnixMillis, Total>,
     words: HashMap<CallNo, Word>,
     problems: Vec<String>,
 }
@@ -33,6 +35,27 @@ pub struct Total {
 }
 
 impl RawCosts {
+    /// As if facts had been taken in that came to `rollups` and left these words on calls: the number, when it counts, what it
+    /// cost. Of what a snapshot stands for, no more than that is known.
+    #[must_use]
+    pub fn resumed(rollups: &Rollups, calls: impl IntoIterator<Item = (CallNo, UnixMillis, Option<u64>)>) -> Self {
+        let words = calls.into_iter().map(|(call, at, cost_nano)| (call, Word { hour: at.hour(), cost_nano }));
+        let mut resumed = Self { words: words.collect(), ..Self::default() };
+        let mut words = resumed.by_hour();
+        for (hour, bucket) in &rollups.hours {
+            let (costed, cost) = sums_of(bucket.values());
+            let told = words.remove(hour).unwrap_or_default();
+            let (calls, rest) = (u64::try_from(costed).unwrap_or(0), u128::try_from(cost).unwrap_or(0));
+            match (calls.checked_sub(told.costed), rest.checked_sub(told.cost_nano)) {
+                (Some(costed), Some(cost_nano)) => {
+                    resumed.before.insert(*hour, Total { costed, cost_nano });
+                }
+                _ => resumed.problems.push(differs(*hour, told.costed, told.cost_nano, costed, cost)),
+            }
+        }
+        resumed
+    }
+
     /// Takes one fact in; facts come in order.
     pub fn add(&mut self, seq: u64, event: &Event) {
         match &event.body {
@@ -69,8 +92,7 @@ impl RawCosts {
         let mut problems = self.problems.clone();
         let mut expected = self.by_hour();
         for (hour, bucket) in &rollups.hours {
-            let sums = bucket.values().map(PackedTally::tally);
-            let (costed, cost) = sums.fold((0, 0), |(costed, cost), sum| (costed + sum.costed, cost + sum.cost));
+            let (costed, cost) = sums_of(bucket.values());
             let Total { costed: calls, cost_nano } = expected.remove(hour).unwrap_or_default();
             if (i128::from(calls), cost_nano as i128) != (i128::from(costed), cost) {
                 problems.push(differs(*hour, calls, cost_nano, costed, cost));
@@ -82,7 +104,7 @@ impl RawCosts {
     }
 
     fn by_hour(&self) -> BTreeMap<UnixMillis, Total> {
-        let mut hours: BTreeMap<UnixMillis, Total> = BTreeMap::new();
+        let mut hours = self.before.clone();
         for word in self.words.values() {
             if let Some(cost_nano) = word.cost_nano {
                 let total = hours.entry(word.hour).or_default();
@@ -92,6 +114,11 @@ impl RawCosts {
         }
         hours
     }
+}
+
+/// Calls of known cost, and that cost.
+fn sums_of<'a>(sums: impl Iterator<Item = &'a PackedTally>) -> (i64, i128) {
+    sums.map(PackedTally::tally).fold((0, 0), |(costed, cost), sum| (costed + sum.costed, cost + sum.cost))
 }
 
 fn cost(settled: &Settled) -> Option<u64> {
@@ -146,6 +173,27 @@ mod tests {
         assert_eq!(raw.problems(&Rollups::default()).len(), 1, "an hour without sums is missing");
         raw.add(4, &recorded);
         assert_eq!(raw.problems(&sums(701_250, 1)), ["event 4 records a second outcome of call 3298536117895"]);
+    }
+
+    #[test]
+    fn a_count_that_begins_with_sums_goes_on_to_the_nano_dollar() {
+        let [decided, recorded] = ordinary();
+        let Body::OutcomeRecorded(outcome) = &recorded.body else { panic!("an outcome") };
+        let (at, call) = (outcome.counted_at, CallNo(7));
+        // Two calls came to 1,000 nano-USD; one of them is still known, and is amended.
+        let mut raw = RawCosts::resumed(&sums(1_000, 2), [(call, at, Some(400))]);
+        assert_eq!(raw.total(), Total { costed: 2, cost_nano: 1_000 });
+        assert_eq!(raw.problems(&sums(1_000, 2)), Vec::<String>::new());
+        let (by, reason) = (String::new(), String::new());
+        let settled = Settled { cost: Some(NanoUsd(401)), ..outcome.settled };
+        let amended = OutcomeAmended { call, settled, by, reason, key: None };
+        raw.add(8, &Event { at: recorded.at, body: Body::OutcomeAmended(Box::new(amended)) });
+        raw.add(9, &decided);
+        raw.add(10, &recorded);
+        assert_eq!(raw.problems(&sums(1_001 + 701_250, 3)), Vec::<String>::new());
+        assert_eq!(raw.problems(&sums(1_000 + 701_250, 3)).len(), 1);
+        // Sums that are less than what the calls say cannot be right.
+        assert_eq!(RawCosts::resumed(&sums(399, 1), [(call, at, Some(400))]).problems(&sums(399, 1)).len(), 2);
     }
 
     #[test]

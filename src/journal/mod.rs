@@ -14,6 +14,7 @@
 //! | `segment.rs` | the bytes: header, frame, chain, [`Location`] |
 //! | `codec.rs`, `goal_facts.rs`, `fields.rs`, `place.rs`, `pb.rs` | events and their stored form |
 //! | `export.rs`, `audit.rs` | events as JSON; sums of money taken from the events alone |
+//! | `snapshot.rs`, `prune.rs` | what the first events come to, in one file; removing the segments it stands for |
 //! | `storage.rs`, `options.rs`, `error.rs` | the writing half of the file system (tests replace it), settings, errors |
 //!
 //! # Promises
@@ -37,11 +38,13 @@ pub(crate) mod goal_facts;
 mod options;
 pub(crate) mod pb;
 mod place;
+pub mod prune;
 mod queue;
 mod reader;
 mod recover;
 mod room;
 mod segment;
+mod snapshot;
 mod storage;
 mod verify;
 mod walk;
@@ -56,6 +59,7 @@ pub use queue::CommitWaiter;
 pub use reader::{Entries, Entry, JournalReader};
 pub use recover::OpenReport;
 pub use segment::Location;
+pub use snapshot::{Snapshot, SnapshotWriter, snapshots};
 pub use storage::{DiskStorage, Storage, StorageFile};
 pub use verify::{VerifyReport, verify};
 pub use writer::{Journal, JournalState};

@@ -109,7 +109,11 @@ impl JournalReader {
         Ok(first.map(|entry| entry.location))
     }
 
-    fn refresh(&self) -> Result<(), JournalError> {
+    /// Lists the segments again, and lets go of those that are gone.
+    ///
+    /// # Errors
+    /// As [`JournalReader::open`].
+    pub fn refresh(&self) -> Result<(), JournalError> {
         let shelves = Arc::new(load_shelves(&self.dir)?);
         *self.shelves.write() = shelves;
         Ok(())

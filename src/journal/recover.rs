@@ -10,6 +10,7 @@ use super::error::JournalError;
 use super::options::JournalOptions;
 use super::room::PREPARED_NAME;
 use super::segment::{Chain, HEADER_BYTES, Header, chain_hex, file_name};
+use super::snapshot;
 use super::storage::{Storage, write_zeros};
 use super::walk::{Tail, Walk};
 
@@ -55,9 +56,10 @@ pub(super) fn recover(dir: &Path, options: &JournalOptions, storage: &dyn Storag
         let trimmed = storage.open(path).and_then(|file| file.set_len(bytes).and_then(|()| file.sync_data()));
         trimmed.map_err(|error| JournalError::io("trim", path, error))?;
     }
-    let prepared = dir.join(PREPARED_NAME);
-    if prepared.exists() {
-        storage.remove(&prepared).map_err(|error| JournalError::io("remove", &prepared, error))?;
+    for unfinished in [PREPARED_NAME, snapshot::NEW_NAME].map(|name| dir.join(name)) {
+        if unfinished.exists() {
+            storage.remove(&unfinished).map_err(|error| JournalError::io("remove", &unfinished, error))?;
+        }
     }
     let (zeroed, dropped_tail_bytes) = match tail {
         Tail::Unwritten { file_bytes } => (file_bytes, 0),

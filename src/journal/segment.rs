@@ -106,9 +106,7 @@ impl Header {
         if version > FORMAT_VERSION {
             return Err(HeaderFault::Newer(version));
         }
-        let mut previous = Chain::default();
-        previous.copy_from_slice(&bytes[28..44]);
-        Ok(Self { first_seq: u64_at(bytes, 12), base: u64_at(bytes, 20), previous })
+        Ok(Self { first_seq: u64_at(bytes, 12), base: u64_at(bytes, 20), previous: chain_of(&bytes[28..44]) })
     }
 }
 
@@ -136,9 +134,7 @@ pub(super) fn parse_frame(bytes: &[u8]) -> Option<Frame<'_>> {
     if frame_crc(frame) != u32_at(frame, 4) {
         return None;
     }
-    let mut chain = Chain::default();
-    chain.copy_from_slice(&frame[16..32]);
-    Some(Frame { first_seq: u64_at(frame, 8), chain, body: &frame[FRAME_HEAD_BYTES..] })
+    Some(Frame { first_seq: u64_at(frame, 8), chain: chain_of(&frame[16..32]), body: &frame[FRAME_HEAD_BYTES..] })
 }
 
 /// Fills in the head of a frame whose events stand behind [`FRAME_HEAD_BYTES`] spare bytes. Returns the new chain.
@@ -161,8 +157,13 @@ pub(super) fn seal_frame(frame: &mut [u8], first_seq: u64, previous: &Chain) -> 
 pub(super) fn next_chain(previous: &Chain, body: &[u8]) -> Chain {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous).update(body);
+    chain_of(&hasher.finalize().as_bytes()[..16])
+}
+
+/// The chain that these 16 bytes are.
+pub(super) fn chain_of(bytes: &[u8]) -> Chain {
     let mut chain = Chain::default();
-    chain.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    chain.copy_from_slice(bytes);
     chain
 }
 
@@ -238,13 +239,13 @@ fn frame_crc(frame: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&frame[0..4]), &frame[8..])
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut raw = [0; 4];
     raw.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(raw)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut raw = [0; 8];
     raw.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(raw)

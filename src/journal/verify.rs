@@ -6,6 +6,7 @@ use std::path::Path;
 use super::catalog::{Segment, check_link, first_seqs, load_one, sealed_bytes};
 use super::error::JournalError;
 use super::segment::{chain_hex, file_name};
+use super::snapshot::{Snapshot, snapshots};
 use super::walk::{Tail, Walk};
 
 /// What a whole journal looks like. Intact when `problems` is empty.
@@ -27,6 +28,8 @@ pub struct VerifyReport {
     pub head_chain_hex: String,
     /// Size of an unfinished last group, in bytes: torn by a crash, or a writer is at it now. Not a problem.
     pub torn_tail_bytes: u64,
+    /// Snapshots that hold and continue in a segment that is kept, newest first.
+    pub snapshots: Vec<Snapshot>,
     /// Everything that does not hold.
     pub problems: Vec<JournalError>,
 }
@@ -52,7 +55,29 @@ pub fn verify(dir: &Path) -> Result<VerifyReport, JournalError> {
             report.problems.push(problem);
         }
     }
+    for snapshot in snapshots(dir)? {
+        match snapshot.and_then(|snapshot| check_snapshot(snapshot, &segments)) {
+            Ok(snapshot) => report.snapshots.push(snapshot),
+            Err(problem) => report.problems.push(problem),
+        }
+    }
+    if report.first_seq > 1 && report.snapshots.is_empty() {
+        report.problems.push(JournalError::Gone { seq: 1, first_seq: report.first_seq });
+    }
     Ok(report)
+}
+
+/// Reads a snapshot, and looks up the segment in which the record goes on behind it.
+fn check_snapshot(snapshot: Snapshot, segments: &[Segment]) -> Result<Snapshot, JournalError> {
+    snapshot.check()?;
+    let next = segments.iter().find(|segment| segment.header.first_seq == snapshot.first_seq);
+    let goes_on =
+        next.is_some_and(|next| (next.header.base, next.header.previous) == (snapshot.base, snapshot.previous));
+    if goes_on {
+        return Ok(snapshot);
+    }
+    let why = "no segment goes on where the snapshot ends";
+    Err(JournalError::Damaged { segment: snapshot.name(), offset: 0, seq: snapshot.covers_seq, why })
 }
 
 fn check_segment(segment: &Segment, next: Option<&Segment>, report: &mut VerifyReport) -> Result<(), JournalError> {

@@ -50,9 +50,9 @@ impl Service {
             return Ok(false);
         }
         let (records, files) = store.weight()?;
-        // A copy that came out no smaller is not made again until there is something to win.
+        // What a copy brings must be worth writing it, however little of the last one was waste.
         let after = self.compacting.lock().after;
-        if !is_wasteful((records, files)) || files < after.saturating_add(after / 4) {
+        if !is_wasteful((records, files)) || files < after.saturating_add(after / 2) {
             return Ok(false);
         }
         // The copy takes some more than the records, never more than what is there.

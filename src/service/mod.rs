@@ -13,6 +13,7 @@ mod listing;
 mod receipts;
 mod reply;
 mod shelf;
+mod snapshots;
 mod upkeep;
 mod what_if;
 mod what_if_draws;
@@ -180,6 +181,8 @@ pub struct Service {
     stopping: ArcSwap<Option<String>>,
     reopening: Mutex<Reopening>,
     compacting: Mutex<Compacting>,
+    /// Since when detail was kept when it was last looked for segments that could go.
+    snapshot_looked: Mutex<Option<UnixMillis>>,
     /// Held by whoever writes to the store.
     storing: Mutex<()>,
     /// Text of the catalogue while the facts of the start are not written.
@@ -259,6 +262,7 @@ impl Service {
             stopping: ArcSwap::from_pointee(None),
             reopening: Mutex::default(),
             compacting: Mutex::default(),
+            snapshot_looked: Mutex::default(),
             storing: Mutex::default(),
             begun: AtomicBool::new(beginning.is_none()),
             beginning: Mutex::new(beginning),

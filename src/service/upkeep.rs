@@ -85,6 +85,10 @@ impl Service {
             store.erase_dropped(ERASE_AT_ONCE)?;
             self.compact_when_due(&store)?;
         }
+        // The store may be another one by now.
+        if let Some(store) = self.shelf.store() {
+            self.snapshot_when_due(&store)?;
+        }
         Ok(())
     }
 
@@ -132,7 +136,10 @@ impl Service {
             match low {
                 true => {
                     tracing::error!("the disk is nearly full: nothing is taken until space is freed");
-                    self.shelf.store().iter().for_each(|store| store.abandon_compaction());
+                    if let Some(store) = self.shelf.store() {
+                        store.abandon_compaction();
+                        store.abandon_snapshot();
+                    }
                 }
                 false => tracing::info!("there is space on the disk again"),
             }
@@ -187,7 +194,7 @@ impl Service {
             let entries = self.reader.read_from(from)?;
             Ok::<_, JournalError>(entries.map(|entry| entry.map(|entry| (entry.seq, entry.payload))))
         };
-        let opened = bring_up::stored(&self.about.data_dir.join("state"), last, read);
+        let opened = bring_up::stored(&self.about.data_dir.join("state"), &self.journal_dir(), last, read);
         if let Ok(Standing { set_aside: Some((why, aside)), .. }) = &opened {
             tracing::warn!(%why, aside = %aside.display(), "the state was set aside; it is built anew from the record");
         }

@@ -8,6 +8,7 @@ use super::error::StoreError;
 use super::store::SledStore;
 use super::{goal_records, records, sweep};
 use crate::domain::budget::{Account, AccountKey, Booked, Measure};
+use crate::domain::call::{CallNo, Stage};
 use crate::domain::goal::{Goal, GoalSums};
 use crate::domain::state::State;
 use crate::domain::time::UnixMillis;
@@ -47,6 +48,25 @@ pub fn books(state: &State, store: &SledStore) -> Result<Books, StoreError> {
             Ok(())
         })?;
         Ok(ledger.close())
+    })
+}
+
+/// What is known of every settled call of `state`, with what lies in `store` only: its number, when it counts, what it cost in
+/// nano-USD.
+///
+/// # Errors
+/// As [`books`].
+pub fn costs(state: &State, store: &SledStore) -> Result<Vec<(CallNo, UnixMillis, Option<u64>)>, StoreError> {
+    store.careful(|| {
+        let mut costs = Vec::new();
+        sweep::calls(state, Some(store), |number, stored| {
+            let call = records::call(number, stored)?;
+            if let Stage::Settled(settled) = call.stage {
+                costs.push((number, call.counted_at, settled.cost.map(|cost| cost.0)));
+            }
+            Ok(())
+        })?;
+        Ok(costs)
     })
 }
 

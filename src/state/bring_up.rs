@@ -8,10 +8,11 @@ use super::error::StoreError;
 use super::open::Opened;
 use super::store::SledStore;
 use crate::domain::state::State;
+use crate::journal::snapshots;
 
 /// A store that opens whole but holds a broken record shows it only when that record is asked for. The second opening then
-/// checks every record.
-const OPENINGS: u32 = 2;
+/// checks every record. The third does without snapshots, should one read whole and still be of no use.
+const OPENINGS: [bool; 3] = [true, true, false];
 
 /// The state at the end of the journal, and how it came about.
 #[derive(Debug)]
@@ -24,26 +25,35 @@ pub struct Standing {
     pub stored_seq: u64,
     /// Facts folded.
     pub folded: u64,
-    /// Whether the state was folded from the first fact on although there were facts before.
+    /// Whether the state was built anew although there were facts before.
     pub rebuilt: bool,
+    /// The last fact of the snapshot it was built from; 0: it was folded from the first fact on.
+    pub restored_seq: u64,
     /// Why what was stored is not used, and where it lies now.
     pub set_aside: Option<(String, PathBuf)>,
 }
 
-/// Opens the store in `dir` and stores everything up to fact `last_seq`; `read` reads the journal from a fact on.
+/// Opens the store in `dir` and stores everything up to fact `last_seq`; `read` reads the journal from a fact on, and in the
+/// folder `journal` lie its snapshots: where nothing is stored, the newest whole one is what is built on.
 ///
 /// # Errors
 /// See [`CatchUpError`]; on [`CatchUpError::Store`] with [`StoreError::Broken`] or [`StoreError::NoRoom`],
 /// [`in_memory`] may still answer.
-pub fn stored<E, I>(dir: &Path, last_seq: u64, read: impl Fn(u64) -> Result<I, E>) -> Result<Standing, CatchUpError<E>>
+pub fn stored<E, I>(
+    dir: &Path,
+    journal: &Path,
+    last_seq: u64,
+    read: impl Fn(u64) -> Result<I, E>,
+) -> Result<Standing, CatchUpError<E>>
 where
     I: Iterator<Item = Result<(u64, Vec<u8>), E>>,
 {
-    let mut tries = 1..OPENINGS;
     let mut aside = None;
+    let mut tries = OPENINGS.into_iter().peekable();
     loop {
-        match attempt(dir, last_seq, true, &mut aside, &read) {
-            Err(CatchUpError::Store(StoreError::Broken(_))) if tries.next().is_some() => {}
+        let snapshots = tries.next().unwrap_or_default().then_some(journal);
+        match attempt(dir, last_seq, true, snapshots, &mut aside, &read) {
+            Err(CatchUpError::Store(StoreError::Broken(_))) if tries.peek().is_some() => {}
             Ok(standing) => return Ok(Standing { set_aside: aside, ..standing }),
             told => return told,
         }
@@ -51,7 +61,8 @@ where
 }
 
 /// The state up to fact `last_seq`, storing nothing: what the store lacks is held in memory. That is everything where no
-/// store opens; sled writes a little when it does, so it needs some room even then.
+/// store opens; sled writes a little when it does, so it needs some room even then. It does without snapshots: where the
+/// first facts are gone and no store opens, it must wait for room.
 ///
 /// # Errors
 /// See [`CatchUpError`].
@@ -64,20 +75,21 @@ where
     I: Iterator<Item = Result<(u64, Vec<u8>), E>>,
 {
     let mut aside = None;
-    let why = match attempt(dir, last_seq, false, &mut aside, &read) {
+    let why = match attempt(dir, last_seq, false, None, &mut aside, &read) {
         Ok(standing) => return Ok(Standing { set_aside: aside, ..standing }),
         Err(CatchUpError::Store(why @ (StoreError::Broken(_) | StoreError::NoRoom(_)))) => why,
         Err(other) => return Err(other),
     };
     let mut state = Opened::blank();
     let folded = fold_in_memory(&mut state, None, read(1).map_err(CatchUpError::Journal)?)?.folded;
-    Ok(Standing { state, store: Err(why), stored_seq: 0, folded, rebuilt: true, set_aside: aside })
+    Ok(Standing { state, store: Err(why), stored_seq: 0, folded, rebuilt: true, restored_seq: 0, set_aside: aside })
 }
 
 fn attempt<E, I>(
     dir: &Path,
     last_seq: u64,
     store_it: bool,
+    snapshots: Option<&Path>,
     aside: &mut Option<(String, PathBuf)>,
     read: &impl Fn(u64) -> Result<I, E>,
 ) -> Result<Standing, CatchUpError<E>>
@@ -89,7 +101,12 @@ where
         *aside = set_aside;
     }
     let rebuilt = state.is_none() && last_seq > 0;
-    let mut state = state.unwrap_or_else(Opened::blank);
+    let restored = match snapshots.filter(|_| rebuilt) {
+        Some(journal) => restored(journal, &store, last_seq).map_err(CatchUpError::Store)?,
+        None => None,
+    };
+    let restored_seq = restored.as_ref().map_or(0, |state| state.applied_seq);
+    let mut state = state.or(restored).unwrap_or_else(Opened::blank);
     // A checkpoint is never written ahead of the record's sync: what the state has seen was on disk.
     if state.applied_seq > last_seq {
         let dir = dir.display().to_string();
@@ -104,5 +121,18 @@ where
     } else {
         fold_in_memory(&mut state, Some(&store), entries)?.folded
     };
-    Ok(Standing { state, store: Ok(store), stored_seq, folded, rebuilt, set_aside: None })
+    Ok(Standing { state, store: Ok(store), stored_seq, folded, rebuilt, restored_seq, set_aside: None })
+}
+
+/// The state in the newest whole snapshot, put into the empty `store`; `None`: there is none.
+fn restored(journal: &Path, store: &SledStore, last_seq: u64) -> Result<Option<State>, StoreError> {
+    for snapshot in snapshots(journal).unwrap_or_default() {
+        let whole = snapshot.and_then(|snapshot| snapshot.check().map(|()| snapshot));
+        match whole {
+            Ok(snapshot) if snapshot.covers_seq <= last_seq => return store.restore(&snapshot).map(Some),
+            Ok(snapshot) => tracing::warn!(snapshot = snapshot.name(), "the snapshot has more events than the record"),
+            Err(why) => tracing::warn!(%why, "a snapshot cannot be used"),
+        }
+    }
+    Ok(None)
 }

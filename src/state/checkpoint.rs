@@ -185,10 +185,13 @@ impl SledStore {
     /// Puts records in place, all or none, with the count and sum of all in `meta`, and makes them durable.
     pub(super) fn put(&self, writes: Writes, mut meta: pb::Meta, mut written: Written) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
-        let mut compacting = inside(&self.compacting);
+        let (mut compacting, mut snapshot) = (inside(&self.compacting), inside(&self.snapshot));
         for (key, value) in writes {
             let old = self.db.get(&key)?;
             if let Some(copying) = compacting.as_mut() {
+                copying.follow(&key, old.as_deref(), value.as_deref());
+            }
+            if let Some(copying) = snapshot.as_mut() {
                 copying.follow(&key, old.as_deref(), value.as_deref());
             }
             if let Some(old) = old {
@@ -201,7 +204,7 @@ impl SledStore {
             written.total.add(&key, &value);
             batch.insert(key, value);
         }
-        drop(compacting);
+        drop((compacting, snapshot));
         let Total { records, sum, bytes } = written.total;
         (meta.records, meta.records_sum, meta.records_bytes) = (records, sum.to_be_bytes().to_vec(), bytes);
         let key = Kind::Meta.prefix();

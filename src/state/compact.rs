@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::copying::{self, Copying, Target};
 use super::error::StoreError;
 use super::keys::Kind;
-use super::open::{config, released};
+use super::open::{config, released, running};
 use super::quiet::{self, Last};
 use super::store::SledStore;
 use super::{load, trust};
@@ -169,7 +169,8 @@ impl SledStore {
             return Err(StoreError::broken("the copy does not open as it was written"));
         }
         *store.erasing() = std::mem::take(&mut *self.erasing());
-        super::open::running(&self.dir)?;
+        *copying::inside(&store.snapshot) = copying::inside(&self.snapshot).take();
+        running(&self.dir)?;
         remove(&beside(&self.dir, "old")).map_err(|source| StoreError::io(&self.dir, source))?;
         Ok(store)
     }

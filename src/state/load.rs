@@ -19,7 +19,8 @@ use crate::domain::state::{State, Touched};
 use crate::domain::time::UnixMillis;
 use crate::journal::{fields, pb};
 
-/// Format of the records this program writes, and the newest it reads.
+/// Format of the records this program writes, and the newest it reads. A snapshot beside the journal may be all that is left
+/// of its first facts: whoever raises this must still read records of format 8.
 pub(super) const FORMAT: u32 = 9;
 
 /// The record that says where the state stands; its sums are filled in by the commit.

@@ -9,6 +9,7 @@
 //! | `bring_up.rs` | the state at the end of the journal, with or without room for a store |
 //! | `catch_up.rs` | folding the journal's facts behind the last checkpoint |
 //! | `refold.rs` | the whole journal once more, and its money counted a second time |
+//! | `snapshot.rs` | the records as a snapshot beside the journal, and back |
 //! | `digest.rs` | one digest of everything folded, wherever it lies |
 //! | `compact.rs`, `copying.rs` | the store written anew and put in its own place; a copy made beside commits |
 //! | `erase.rs` | what was dropped for its age, out of the store |
@@ -37,6 +38,7 @@ mod open;
 mod quiet;
 mod records;
 mod refold;
+mod snapshot;
 mod store;
 mod sums;
 mod sweep;
@@ -46,7 +48,7 @@ mod trust;
 #[cfg(test)]
 mod tests;
 
-pub use books::{Books, books};
+pub use books::{Books, books, costs};
 pub use bring_up::Standing;
 pub use catch_up::{CatchUpError, CaughtUp, catch_up, fold_in_memory};
 pub use checkpoint::Checkpoint;
@@ -56,4 +58,5 @@ pub use error::StoreError;
 pub use evict::Committed;
 pub use open::{Opened, set_aside};
 pub use refold::{Refold, refold};
+pub use snapshot::names_in;
 pub use store::SledStore;

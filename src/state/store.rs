@@ -21,7 +21,7 @@ use crate::domain::goal::Goal;
 use crate::domain::state::KeyUse;
 use crate::domain::time::UnixMillis;
 use crate::engine::hydrate::{ColdStore, Idle, IdleAsked};
-use crate::journal::pb;
+use crate::journal::{SnapshotWriter, pb};
 
 /// What is already stored, so that a checkpoint writes only the rest.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +51,8 @@ pub struct SledStore {
     erasing: Mutex<Erasing>,
     /// The copy that is to take its place.
     pub(super) compacting: Mutex<Option<Copying<Fresh>>>,
+    /// The copy that is to stand for the first segments of the journal.
+    pub(super) snapshot: Mutex<Option<Copying<SnapshotWriter>>>,
     broken: OnceLock<StoreError>,
     /// Behind `db`, so that it goes last.
     pub(super) last: Last<sled::Db>,
@@ -66,6 +68,7 @@ impl SledStore {
             accounts_kept: AtomicUsize::new(0),
             erasing: Mutex::default(),
             compacting: Mutex::default(),
+            snapshot: Mutex::default(),
             broken: OnceLock::new(),
             last,
         }

@@ -46,7 +46,7 @@ impl Timed {
         let journal_dir = dir.path().join("journal");
         let (journal, report) = Journal::open(&journal_dir, JournalOptions::default()).unwrap();
         let nothing = |_| Ok::<_, JournalError>(std::iter::empty());
-        let standing = bring_up::stored(&dir.path().join("state"), report.last_seq, nothing).unwrap();
+        let standing = bring_up::stored(&dir.path().join("state"), &journal_dir, report.last_seq, nothing).unwrap();
         let (catalog, _) = parse_catalogue(catalogue, "models.toml").unwrap();
         let clock = Arc::new(Told(AtomicI64::new(now.0)));
         let service = Arc::new(Service::new(Parts {

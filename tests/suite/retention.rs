@@ -1,7 +1,7 @@
 //! Detail older than `ledger.retention` goes; what it came to stays. The record of a day is made older for it.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oddsmaker::domain::call::CallTraits;
 use oddsmaker::domain::event::{Body, Event};
@@ -14,7 +14,7 @@ use tonic::Code;
 
 use super::calls::{costing, decide, elsewhere, in_goal, record, refused, report};
 use super::catalogues;
-use super::harness::Home;
+use super::harness::{Daemon, Home, files};
 
 const SEED: u8 = 9;
 
@@ -40,12 +40,16 @@ fn earlier(events: Vec<Event>, days: i64) -> Vec<Event> {
 
 /// Makes what happened in `home` happen so many days earlier; returns the facts.
 fn made_older(home: &Home, days: i64) -> Vec<Event> {
+    made_older_in(home, days, JournalOptions::default())
+}
+
+fn made_older_in(home: &Home, days: i64, options: JournalOptions) -> Vec<Event> {
     let dir = home.data().join("journal");
     let entries = JournalReader::open(&dir).unwrap().entries();
     let events = earlier(entries.map(|entry| codec::decode(&entry.unwrap().payload).unwrap()).collect(), days);
     fs::remove_dir_all(&dir).unwrap();
     fs::remove_dir_all(home.data().join("state")).unwrap();
-    let (journal, _) = Journal::open(&dir, JournalOptions::default()).unwrap();
+    let (journal, _) = Journal::open(&dir, options).unwrap();
     for event in &events {
         let mut bytes = Vec::new();
         codec::encode(event, &mut bytes);
@@ -119,4 +123,81 @@ async fn old_detail_goes_and_what_it_came_to_stays() {
     assert!(daemon.stop().await.0.success());
     let verified = home.run("verify");
     assert!(verified.status.success(), "{verified:?}");
+}
+
+/// Files of the record with this ending, by name.
+fn of_kind(home: &Home, end: &str) -> Vec<String> {
+    let names = files(&home.data().join("journal")).into_iter().filter_map(|path| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        name.ends_with(end).then_some(name)
+    });
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn the_record_of_dropped_detail_gives_way_to_a_snapshot() {
+    let home = Home::seeded(&catalogues::usual(), SEED);
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    for number in 0..100_u32 {
+        let (_, id) = decide(&mut router, in_goal("triage", &format!("t{}", number / 4), "classify")).await;
+        record(&mut router, costing(&id, number % 3 != 0, f64::from(number) / 1e4)).await;
+    }
+    assert!(daemon.stop().await.0.success());
+    let usual = JournalOptions::default();
+    let small = JournalOptions { segment_bytes: 4 << 10, headroom_bytes: 1 << 10, frame_bytes: 1 << 10, ..usual };
+    let events = made_older_in(&home, 40, small).len();
+    let before = of_kind(&home, ".seg").len();
+    assert!(before > 3, "{before}");
+
+    let settings = "[ledger]\nretention = \"30d\"\n";
+    let months = || pb::GetInsightsRequest { lookback_hours: Some(2_000.0), ..Default::default() };
+    let figures = async |daemon: &Daemon| {
+        let report = report(&mut daemon.insights().await, months()).await;
+        pb::GetInsightsResponse { window: None, ..report }
+    };
+    let daemon = home.start_with(settings);
+    let told = figures(&daemon).await;
+    let patience = Instant::now() + Duration::from_secs(60);
+    while of_kind(&home, ".seg").len() == before {
+        assert!(Instant::now() < patience, "no segment is removed: {:?}", files(&home.data()));
+        tokio::task::yield_now().await;
+    }
+    let mut router = daemon.router().await;
+    let (_, id) = decide(&mut router, in_goal("triage", "later", "classify")).await;
+    record(&mut router, costing(&id, true, 0.01)).await;
+    let told_later = figures(&daemon).await;
+    assert_ne!(told, told_later);
+    assert!(daemon.stop().await.0.success());
+    assert_eq!(of_kind(&home, ".snap").len(), 1);
+    assert_eq!(fs::read_to_string(home.data().join("FORMAT")).unwrap(), "2\n", "an earlier program refuses it");
+
+    // What was removed is in the snapshot: the index is built anew, the sums are proved, the rest is exported.
+    let verified = home.run("verify");
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success() && said.contains("are not kept") && said.contains("every byte holds"), "{said}");
+    fs::remove_dir_all(home.data().join("state")).unwrap();
+    assert!(home.run("verify").status.success());
+    let exported = home.run("export");
+    let lines = String::from_utf8_lossy(&exported.stdout).lines().count();
+    assert!(exported.status.success() && lines < events, "{lines} of {events}");
+    assert!(String::from_utf8_lossy(&exported.stdout).contains("\"task_name\":\"triage\""), "names are known");
+    assert!(String::from_utf8_lossy(&exported.stderr).contains("are no longer kept"), "{exported:?}");
+    let daemon = home.start_with(settings);
+    assert_eq!(figures(&daemon).await, told_later);
+    assert!(daemon.stop().await.0.success());
+
+    // Nothing stands in for a snapshot that is damaged: it is named, and nothing is guessed.
+    let path = home.data().join("journal").join(&of_kind(&home, ".snap")[0]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[200] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let verified = home.run("verify");
+    assert!(!verified.status.success());
+    assert!(String::from_utf8_lossy(&verified.stdout).contains(".snap"), "{verified:?}");
+    fs::remove_dir_all(home.data().join("state")).unwrap();
+    let said = home.refusal().said;
+    assert!(said.contains("event 1 is no longer kept"), "{said}");
 }

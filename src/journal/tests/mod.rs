@@ -6,6 +6,7 @@ mod kill;
 mod order;
 mod power;
 mod refusal;
+mod snapshot;
 
 use std::fs;
 use std::path::{Path, PathBuf};

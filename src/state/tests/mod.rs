@@ -10,4 +10,5 @@ mod retention;
 mod script;
 mod script_goals;
 mod size;
+mod snapshot;
 mod steps;
