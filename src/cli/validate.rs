@@ -8,6 +8,7 @@ use super::listing::{Cell, Column, Listing};
 use crate::domain::policy::Policy;
 use crate::simulation::validation::{FlagWorld, IntervalWorld, coverage, flag_share};
 use crate::simulation::validation_policy::{PolicyWorld, policy_check};
+use crate::simulation::validation_savings::{SavingsWorld, savings_share};
 
 /// Calls of a run that looks at flags.
 const STEPS: u64 = 10_000;
@@ -76,6 +77,22 @@ pub(super) fn run(reps: usize, seed: u64, format: Format, out: &mut dyn Write) -
         row("what-if: self-normalised estimate minus truth", shown.clone(), 0.01, Some(found.snips_bias), "");
         row("what-if: refused by the daemon as too thin", shown, 0.01, Some(found.refused), "");
     }
+    for (world, shown) in savings_worlds() {
+        let held = savings_share(&world, reps, seed);
+        let of = |what: &str| format!("savings: {what}");
+        row(&of("dollars in their 90 % interval"), shown.clone(), 0.01, Some(held.cost), "at least 0.87");
+        row(
+            &of("points of acceptance in their 90 % interval"),
+            shown.clone(),
+            0.01,
+            Some(held.acceptance),
+            "at least 0.87",
+        );
+        row(&of("dollars, were all time one stratum"), shown.clone(), 0.01, Some(held.cost_in_one), "");
+        row(&of("dollars, were calls of a goal independent"), shown.clone(), 0.01, Some(held.cost_by_call), "");
+        let must = if world.costs[0] == world.costs[1] { "at most 0.07" } else { "" };
+        row(&of("called saved"), shown, 0.01, Some(held.saved), must);
+    }
     listing.print(format, out)
 }
 
@@ -96,6 +113,30 @@ fn policy_worlds() -> [(&'static str, PolicyWorld); 5] {
         ("always the best", world(always(2), 0.92, 0.01, 5_000)),
         ("a random one", world(Policy::Uniform, (0.80 + 0.85 + 0.92) / 3.0, 0.01, 5_000)),
     ]
+}
+
+/// Rollouts whose first candidate is held out on: a cheaper one nearly as good, one that is equal in all, and shares that
+/// grow while the work gets dearer.
+fn savings_worlds() -> [(SavingsWorld, String); 6] {
+    let cheaper = |goals, held_out| {
+        let (rates, costs) = (vec![0.95, 0.94], vec![2_100_000, 700_000]);
+        SavingsWorld { rates, costs, goals, held_out, grows: false }
+    };
+    let equal =
+        |goals, held_out| SavingsWorld { rates: vec![0.9; 2], costs: vec![1_000_000; 2], ..cheaper(goals, held_out) };
+    let grows = SavingsWorld { grows: true, ..cheaper(4_000, 0.2) };
+    let worlds = [
+        ("a third of the cost", cheaper(2_500, 0.05)),
+        ("a third of the cost", cheaper(10_000, 0.05)),
+        ("a third of the cost", cheaper(2_000, 0.2)),
+        ("equal", equal(2_500, 0.05)),
+        ("equal", equal(2_000, 0.2)),
+        ("a third of the cost, a tenth served, then all at three times the price", grows),
+    ];
+    worlds.map(|(name, world)| {
+        let shown = format!("{name}; {} goals, {} % held out", world.goals, world.held_out * 100.0);
+        (world, shown)
+    })
 }
 
 /// Success rates of cheap candidates and of the dear one, and what is demanded without a tolerance.

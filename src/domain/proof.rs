@@ -86,15 +86,15 @@ impl ProofTally {
         Some((call.counted_at, key, Self::of(call.verdict()? == Verdict::Success, cost)))
     }
 
-    /// What a goal contributes, at the time it was closed, once for each task type whose rollout drew it an arm; nothing
-    /// while it is open, and nothing below another goal, whose part it is.
+    /// What a goal contributes, at the time it was closed, once for each task type whose rollout drew it an arm; its cost is
+    /// known once that of all its calls is, and none of them waits. Nothing while it is open, and nothing below another goal, whose part it is.
     #[must_use]
     pub fn of_goal(goal: &Goal) -> Vec<(UnixMillis, ProofKey, Self)> {
         let Some(closing) = goal.closing.filter(|_| !goal.arms.is_empty() && goal.ancestors.is_empty()) else {
             return Vec::new();
         };
         let (workflow, labels) = if goal.coarse { OTHERS } else { (goal.workflow, goal.labels) };
-        let cost = Some(goal.whole.cost).filter(|_| goal.whole.unpriced == 0);
+        let cost = Some(goal.whole.cost).filter(|_| goal.whole.unpriced == 0 && goal.whole.open == 0);
         let tally = Self::of(closing.state == GoalState::Accepted, cost);
         let key = |task, arm| ProofKey { task, arm, of_goals: true, workflow, labels };
         goal.arms.iter().map(|(task, arm)| (closing.at, key(*task, *arm), tally)).collect()

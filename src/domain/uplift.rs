@@ -32,14 +32,14 @@ pub struct Slice {
 }
 
 impl Slice {
-    fn add(&mut self, other: &Self) {
+    /// Adds another span of time.
+    pub fn add(&mut self, other: &Self) {
         self.served.add(&other.served);
         self.held_out.add(&other.held_out);
     }
 
-    fn is_full(&self) -> bool {
-        let least = |of: &ProofTally| of.units.min(of.costed);
-        least(&self.served).min(least(&self.held_out)) >= STRATUM_UNITS
+    fn least(&self, units: fn(&ProofTally) -> i64) -> i64 {
+        units(&self.served).min(units(&self.held_out))
     }
 }
 
@@ -58,45 +58,45 @@ pub struct Difference {
 /// The served arm against the holdout.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Uplift {
-    /// Nano-USD a unit that the served arm costs less; negative: more.
-    pub saved_nano: Difference,
-    /// Share of units accepted, served less held out, in [-1, 1].
-    pub acceptance: Difference,
-    /// Strata of time in which like was compared with like.
+    /// Nano-USD a unit that the served arm costs less, negative: more; else how many units of known cost an arm lacks.
+    pub saved_nano: Result<Difference, u64>,
+    /// Share of units accepted, served less held out, in [-1, 1]; else how many units an arm lacks.
+    pub acceptance: Result<Difference, u64>,
+    /// Strata of time in which the acceptance of like was compared with like.
     pub strata: usize,
 }
 
-/// Compares the arms over `slices`, which follow each other in time; `Err`: how many units the smaller arm lacks.
+/// Compares the arms over `slices`, which follow each other in time. Below [`LEAST_UNITS`] in either arm nothing is said;
+/// a difference of acceptance of `margin` is worth telling.
 ///
 /// Shares of a rollout change, and so does the traffic: the arms are compared within strata of time (of at least 20 units of
 /// each, whatever came of them) and the differences weighted by the served units w_k, Σ w_k = 1
 /// (Cochran, Sampling Techniques, 3rd ed., §5.3; post-stratification §5A.9). Cost: Σ w_k·(h̄_k − r̄_k), variance
-/// s_r²·Σ w_k²/n_rk + s_h²·Σ w_k²/n_hk with the pooled variances within the strata. Acceptance: the same with p̃(1 − p̃) of
+/// Σ w_k²·(s_rk²/n_rk + s_hk²/n_hk). Acceptance: the same with p̃(1 − p̃) over all strata in place of the variances, of
 /// p̃ = (S + 1)/(n + 2), which also moves the centre (Agresti & Caffo 2000), so that an arm without failures has width.
-///
-/// # Errors
-/// One of the arms has fewer than [`LEAST_UNITS`] units of known cost.
-pub fn uplift(slices: impl IntoIterator<Item = Slice>, margin: f64) -> Result<Uplift, u64> {
-    let strata = strata(slices);
-    let total = strata.iter().fold(Slice::default(), |mut all, of| {
-        all.add(of);
-        all
-    });
-    let least = total.served.costed.min(total.held_out.costed).max(0).unsigned_abs();
-    if least < LEAST_UNITS {
-        return Err(LEAST_UNITS - least);
+#[must_use]
+pub fn uplift(slices: &[Slice], margin: f64) -> Uplift {
+    let mut total = Slice::default();
+    slices.iter().for_each(|slice| total.add(slice));
+    let enough = |units: fn(&ProofTally) -> i64| match total.least(units).max(0).unsigned_abs() {
+        least @ 0..LEAST_UNITS => Err(LEAST_UNITS - least),
+        _ => Ok(strata(slices, units)),
+    };
+    let (costed, all) = (enough(|of| of.costed), enough(|of| of.units));
+    Uplift {
+        saved_nano: costed.map(|strata| cost(&strata, &total)),
+        strata: all.as_ref().map_or(0, Vec::len),
+        acceptance: all.map(|strata| acceptance(&strata, &total, margin)),
     }
-    let saved_nano = cost(&strata, &total);
-    Ok(Uplift { saved_nano, acceptance: acceptance(&strata, &total, margin), strata: strata.len() })
 }
 
-/// Joins spans of time until both arms have enough units in each; what is left at the end goes to the last one.
-fn strata(slices: impl IntoIterator<Item = Slice>) -> Vec<Slice> {
+/// Joins spans of time until both arms have enough `units` in each; what is left at the end goes to the last one.
+fn strata(slices: &[Slice], units: fn(&ProofTally) -> i64) -> Vec<Slice> {
     let mut strata = Vec::new();
     let mut open = Slice::default();
     for slice in slices {
-        open.add(&slice);
-        if open.is_full() {
+        open.add(slice);
+        if open.least(units) >= STRATUM_UNITS {
             strata.push(std::mem::take(&mut open));
         }
     }
@@ -110,16 +110,12 @@ fn strata(slices: impl IntoIterator<Item = Slice>) -> Vec<Slice> {
 fn cost(strata: &[Slice], total: &Slice) -> Difference {
     let mean = |of: &ProofTally| of.cost as f64 / of.costed as f64;
     let value = weighted(strata, |of| of.costed, |of| mean(&of.held_out) - mean(&of.served));
-    let spread = |arm: fn(&Slice) -> &ProofTally| {
-        let within = |of: &Slice| {
-            let of = arm(of);
-            // Rounding can leave the spread of equal costs a hair below zero.
-            (of.cost_squared as f64 - of.cost as f64 * mean(of)).max(0.0)
-        };
-        let freedom = (arm(total).costed - strata.len() as i64).max(1) as f64;
-        strata.iter().map(within).sum::<f64>() / freedom * shares(strata, arm, |of| of.costed)
+    let variance = |of: &ProofTally| {
+        // Rounding can leave the spread of equal costs a hair below zero.
+        (of.cost_squared as f64 - of.cost as f64 * mean(of)).max(0.0) / (of.costed - 1) as f64
     };
-    let se = (spread(|of| &of.served) + spread(|of| &of.held_out)).sqrt();
+    let of_mean = |arm: fn(&Slice) -> &ProofTally| of_mean(strata, arm, |of| of.costed, variance);
+    let se = (of_mean(|of| &of.served) + of_mean(|of| &of.held_out)).sqrt();
     let least = LEAST_SHARE * mean(&total.held_out);
     difference(value, value, se, least, total.held_out.costed)
 }
@@ -128,11 +124,11 @@ fn acceptance(strata: &[Slice], total: &Slice, margin: f64) -> Difference {
     let rate = |of: &ProofTally| of.accepted as f64 / of.units as f64;
     let value = weighted(strata, |of| of.units, |of| rate(&of.served) - rate(&of.held_out));
     let likely = |of: &ProofTally| (of.accepted as f64 + 1.0) / (of.units as f64 + 2.0);
-    let spread = |arm: fn(&Slice) -> &ProofTally| {
+    let of_mean = |arm: fn(&Slice) -> &ProofTally| {
         let p = likely(arm(total));
-        p * (1.0 - p) * shares(strata, arm, |of| of.units)
+        of_mean(strata, arm, |of| of.units, |_| p * (1.0 - p))
     };
-    let se = (spread(|of| &of.served) + spread(|of| &of.held_out)).sqrt();
+    let se = (of_mean(|of| &of.served) + of_mean(|of| &of.held_out)).sqrt();
     let moved = |of: &ProofTally| likely(of) - rate(of);
     let centre = value + moved(&total.served) - moved(&total.held_out);
     difference(value, centre, se, margin, total.held_out.units)
@@ -144,11 +140,19 @@ fn weighted(strata: &[Slice], units: fn(&ProofTally) -> i64, of: impl Fn(&Slice)
     strata.iter().map(|s| units(&s.served) as f64 / all as f64 * of(s)).sum()
 }
 
-/// Σ w_k² / n_k of one arm.
-fn shares(strata: &[Slice], arm: fn(&Slice) -> &ProofTally, units: fn(&ProofTally) -> i64) -> f64 {
+/// Σ w_k² · `variance`(k) / n_k of one arm: the variance of its weighted mean.
+fn of_mean(
+    strata: &[Slice],
+    arm: fn(&Slice) -> &ProofTally,
+    units: fn(&ProofTally) -> i64,
+    variance: impl Fn(&ProofTally) -> f64,
+) -> f64 {
     let all: i64 = strata.iter().map(|s| units(&s.served)).sum();
-    let share = |s: &Slice| (units(&s.served) as f64 / all as f64).powi(2) / units(arm(s)) as f64;
-    strata.iter().map(share).sum()
+    let part = |s: &Slice| {
+        let share = units(&s.served) as f64 / all as f64;
+        share * share * variance(arm(s)) / units(arm(s)) as f64
+    };
+    strata.iter().map(part).sum()
 }
 
 fn difference(value: f64, centre: f64, se: f64, least: f64, held_out: i64) -> Difference {
@@ -177,7 +181,8 @@ mod tests {
         // variances 200/199/200 + 100/99/100 = .015126, se .122988; p̃ 191/202 and 91/102,
         // .945545·.054455/200 + .892157·.107843/100 = .00121957, se .0349224; centre .945545 − .892157.
         let slice = Slice { served: arm(200, 190, &[1, 3]), held_out: arm(100, 90, &[4, 6]) };
-        let Uplift { saved_nano, acceptance, strata } = uplift([slice], 0.02).unwrap();
+        let Uplift { saved_nano, acceptance, strata } = uplift(&[slice], 0.02);
+        let (saved_nano, acceptance) = (saved_nano.unwrap(), acceptance.unwrap());
         assert_eq!((saved_nano.value, strata), (3.0, 1));
         let (low, high) = saved_nano.interval;
         assert!((low - 2.797_702).abs() < 1e-5 && (high - 3.202_298).abs() < 1e-5, "{low} {high}");
@@ -195,18 +200,23 @@ mod tests {
             served: arm(served, served, &[cost]),
             held_out: arm(held_out, held_out, &[cost]),
         };
-        let found = uplift([phase(100, 900, 10), phase(900, 100, 20)], 0.02).unwrap();
-        assert_eq!((found.saved_nano.value, found.acceptance.value, found.strata), (0.0, 0.0, 2));
+        let found = uplift(&[phase(100, 900, 10), phase(900, 100, 20)], 0.02);
+        assert_eq!((found.saved_nano.unwrap().value, found.acceptance.unwrap().value, found.strata), (0.0, 0.0, 2));
     }
 
     #[test]
     fn thin_spans_are_joined_and_too_few_units_refused() {
         let thin = Slice { served: arm(9, 9, &[1]), held_out: arm(1, 1, &[1]) };
-        assert_eq!(uplift(std::iter::repeat_n(thin, 150), 0.02).unwrap().strata, 7, "150 held out: 7 times 20");
-        assert_eq!(uplift(std::iter::repeat_n(thin, 99), 0.02), Err(1));
-        assert_eq!(uplift([], 0.02), Err(100));
-        let equal = uplift(std::iter::repeat_n(thin, 100), 0.02).unwrap();
-        assert_eq!(equal.saved_nano.interval, (0.0, 0.0), "nothing varies");
-        assert!(equal.acceptance.interval.1 - equal.acceptance.interval.0 > 0.01, "no failure is not no doubt");
+        assert_eq!(uplift(&[thin; 150], 0.02).strata, 7, "150 held out: 7 times 20");
+        let few = Uplift { saved_nano: Err(1), acceptance: Err(1), strata: 0 };
+        assert_eq!(uplift(&[thin; 99], 0.02), few);
+        assert_eq!(uplift(&[], 0.02).saved_nano, Err(100));
+        let equal = uplift(&[thin; 100], 0.02);
+        assert_eq!(equal.saved_nano.unwrap().interval, (0.0, 0.0), "nothing varies");
+        let (worst, best) = equal.acceptance.unwrap().interval;
+        assert!(best - worst > 0.01, "no failure is not no doubt");
+        let unpriced = Slice { held_out: ProofTally { costed: 0, cost: 0, cost_squared: 0, ..thin.held_out }, ..thin };
+        let found = uplift(&[unpriced; 100], 0.02);
+        assert_eq!((found.saved_nano, found.acceptance.is_ok()), (Err(100), true), "costs may come later than ends");
     }
 }

@@ -97,32 +97,27 @@ fn row(engine: &Engine, task: NameId, of_goals: bool, units: Units, days: f64) -
         sentence: String::new(),
     };
     if of(Arm::Holdout).units > 0 {
-        match uplift(units.slices.into_values(), margin) {
-            Ok(found) => compared(&mut row, &found, of(Arm::Router).units as f64 * MONTH_DAYS / days, margin),
-            Err(missing) => {
-                row.standing = SavingsStanding::TooFew;
-                let held_out = LEAST_UNITS.saturating_sub(count(of(Arm::Holdout).costed));
-                row.holdout_units_needed = Some(held_out.max(missing.min(1)));
-            }
-        }
+        let slices: Vec<Slice> = units.slices.into_values().collect();
+        compared(&mut row, &uplift(&slices, margin), of(Arm::Router).units as f64 * MONTH_DAYS / days, margin);
     }
     row.sentence = sentence(&row);
     row
 }
 
 fn compared(row: &mut SavingsRow, found: &Uplift, served_per_month: f64, margin: f64) {
-    let Uplift { saved_nano, acceptance, strata } = *found;
+    row.strata = found.strata as u64;
+    row.holdout_units_needed = Some(found.saved_nano.map_or_else(|missing| missing, |of| of.held_out_units_needed));
     let usd = |nano: f64| nano * served_per_month / NANO_PER_USD as f64;
-    let (low, high) = saved_nano.interval;
-    row.saved_usd_per_month = Some((usd(saved_nano.value), (usd(low), usd(high))));
-    row.acceptance_difference = Some((acceptance.value, acceptance.interval));
-    row.holdout_units_needed = Some(saved_nano.held_out_units_needed);
-    row.strata = strata as u64;
-    row.standing = match sign(&saved_nano) {
-        1 => SavingsStanding::Saved,
-        -1 => SavingsStanding::CostsMore,
-        _ => SavingsStanding::Inconclusive,
+    let saved = found.saved_nano.map(|of| (usd(of.value), (usd(of.interval.0), usd(of.interval.1))));
+    row.saved_usd_per_month = saved.ok();
+    row.standing = match found.saved_nano.as_ref().map(sign) {
+        Err(_) => SavingsStanding::TooFew,
+        Ok(1) => SavingsStanding::Saved,
+        Ok(-1) => SavingsStanding::CostsMore,
+        Ok(_) => SavingsStanding::Inconclusive,
     };
+    let Ok(acceptance) = found.acceptance else { return };
+    row.acceptance_difference = Some((acceptance.value, acceptance.interval));
     row.acceptance = match sign(&acceptance) {
         1 => AcceptanceStanding::Higher,
         -1 => AcceptanceStanding::Lower,
@@ -185,32 +180,33 @@ fn sentence(row: &SavingsRow) -> String {
     let (task, units) = (&row.task, if row.of_goals { "goals" } else { "calls" });
     let model = row.holdout_model.as_ref().map_or_else(String::new, |model| format!(" on {model}"));
     let held_out = row.arms.iter().find(|arm| arm.arm == Arm::Holdout).map_or(0, |arm| arm.units);
-    let Some(((saved, (low, high)), acceptance)) = row.saved_usd_per_month.zip(row.acceptance_difference) else {
-        return match row.standing {
-            SavingsStanding::TooFew => format!(
-                "Nothing of {task} is called saved yet: {LEAST_UNITS} {units} of known cost are needed in both arms, and \
-                 {held_out} are held out."
-            ),
-            _ => format!("Nothing of {task} is held out, so nothing is proven: set `holdout` in models.toml."),
-        };
-    };
+    if row.standing == SavingsStanding::NoHoldout {
+        return format!("Nothing of {task} is held out, so nothing is proven: set `holdout` in models.toml.");
+    }
     let points = |share: f64| format!("{:+.1}", share * 100.0);
-    let (difference, (worst, best)) = acceptance;
-    let at =
-        format!("acceptance is {} points different (90 %: {} to {})", points(difference), points(worst), points(best));
+    let at = row.acceptance_difference.map_or_else(String::new, |(difference, (worst, best))| {
+        let [difference, worst, best] = [difference, worst, best].map(points);
+        format!("; acceptance differs by {difference} points (90 %: {worst} to {best})")
+    });
+    let Some((saved, (low, high))) = row.saved_usd_per_month else {
+        return format!(
+            "Nothing of {task} is called saved yet: {LEAST_UNITS} {units} of known cost are needed in both arms, and \
+             {held_out} are held out{at}."
+        );
+    };
     let against = format!("against {held_out} {units} held out at random{model}");
     let more = row.holdout_units_needed.unwrap_or(0);
     let (amount, between) = (signed(saved), |a: f64, b: f64| format!("(90 %: {} to {})", signed(a), signed(b)));
     match row.standing {
         SavingsStanding::Saved => {
-            format!("Routing {task} saves {amount} a month {} {against}; {at}.", between(low, high))
+            format!("Routing {task} saves {amount} a month {} {against}{at}.", between(low, high))
         }
         SavingsStanding::CostsMore => {
             let (amount, between) = (signed(-saved), between(-high, -low));
-            format!("Routing {task} costs {amount} a month more {between} {against}; {at}.")
+            format!("Routing {task} costs {amount} a month more {between} {against}{at}.")
         }
         _ => format!(
-            "No saving of {task} is shown: {amount} a month {} {against}; {at}. About {more} more held out would tell.",
+            "No saving of {task} is shown: {amount} a month {} {against}{at}. About {more} more held out would tell.",
             between(low, high)
         ),
     }

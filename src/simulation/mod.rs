@@ -20,3 +20,4 @@ pub mod table;
 pub mod truth;
 pub mod validation;
 pub mod validation_policy;
+pub mod validation_savings;
