@@ -294,7 +294,7 @@ fn log_rise(x: f64, n: f64) -> f64 {
 
 /// ln Γ(x) of x > 0 by Stirling's series from 8 on (Abramowitz and Stegun, 6.1.41), and the recurrence below; to 1e-12 of
 /// its size.
-fn log_gamma(x: f64) -> f64 {
+pub(super) fn log_gamma(x: f64) -> f64 {
     let (mut x, mut product) = (x, 1.0);
     while x < 8.0 {
         product *= x;

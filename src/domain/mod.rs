@@ -11,6 +11,7 @@ pub mod context;
 pub mod contextual;
 pub mod draw;
 pub mod drift;
+pub mod e_value;
 pub mod event;
 pub mod filter;
 pub mod flag;

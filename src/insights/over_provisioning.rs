@@ -10,6 +10,7 @@ use super::sums::count;
 use crate::domain::call::{Arm, Selection};
 use crate::domain::catalog::TaskSettings;
 use crate::domain::cell::Cell;
+use crate::domain::e_value::{CERTIFIES, ln_e_value};
 use crate::domain::flag::{self, Comparisons, FlagStanding, MIN_OUTCOMES};
 use crate::domain::interval::success_rate_interval;
 use crate::domain::money::NANO_PER_USD;
@@ -17,6 +18,9 @@ use crate::domain::names::{NameId, NameKind};
 use crate::domain::rollup::Tally;
 use crate::domain::state::TaskState;
 use crate::engine::Engine;
+
+/// The largest e-value that is told: more says no more.
+const E_VALUE_MAX: f64 = 1e12;
 
 /// Days in the month that savings are given for.
 pub(super) const MONTH_DAYS: f64 = 30.0;
@@ -62,6 +66,14 @@ pub(super) fn over_provisioning(engine: &Engine, task: NameId, traffic: Traffic<
         (Some((_, incumbent)), Some((_, cheaper)), _) => Some(flag::probability(cheaper, incumbent, margin)),
         _ => None,
     };
+    let counts = |cell: &Cell| (cell.successes, cell.failures);
+    let ln_e_value = match (pair.incumbent, pair.cheaper, probability) {
+        (Some((_, incumbent)), Some((_, cheaper)), Some(_)) => {
+            Some(ln_e_value(counts(cheaper), counts(incumbent), margin))
+        }
+        _ => None,
+    };
+    let bar = (CERTIFIES * comparisons.cheaper.len().max(1) as f64).ln();
     let window = pair.incumbent.and_then(|(id, _)| traffic.by_candidate.get(&(task, id))).copied().unwrap_or_default();
     let shares = selection_shares(&window);
     let text =
@@ -71,6 +83,8 @@ pub(super) fn over_provisioning(engine: &Engine, task: NameId, traffic: Traffic<
         incumbent_model: text(pair.incumbent),
         cheaper_model: text(pair.cheaper),
         probability,
+        e_value: ln_e_value.map(|ln| ln.min(E_VALUE_MAX.ln()).exp()),
+        certified: ln_e_value.is_some_and(|ln| ln >= bar),
         margin,
         incumbent: pair.incumbent.map(|(_, cell)| evidence(cell)),
         cheaper: pair.cheaper.map(|(_, cell)| evidence(cell)),

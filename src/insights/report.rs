@@ -215,6 +215,10 @@ pub struct OverProvisioning {
     pub cheaper_model: Option<String>,
     /// P(p_cheaper ≥ p_incumbent − margin) by the counts shown here; `None` without a cheaper one or enough data.
     pub probability: Option<f64>,
+    /// Evidence against p_cheaper < p_incumbent − margin that holds whenever one looks (an e-value); `None` as `probability`.
+    pub e_value: Option<f64>,
+    /// It is at least 20 for each cheaper model compared.
+    pub certified: bool,
     /// δ, the loss of success rate that is accepted.
     pub margin: f64,
     /// What is known of the incumbent.

@@ -80,8 +80,9 @@ fn flagged(story: &Story<'_>, incumbent: &str, cheaper: &str) -> String {
             .map_or(String::new(), |more| failures(more, row.added_failure_cost_usd_per_month));
         format!(" At this window's traffic it would save {} in 30 days{failures}.", usd(saving))
     });
+    let certified = if row.certified { " (certified)" } else { "" };
     format!(
-        "{task}: {incumbent} has served {} of the calls, and {cheaper}{price} succeeds at most {} less often {doubt}{rates}.{worth} Recommended: {}.",
+        "{task}: {incumbent} has served {} of the calls, and {cheaper}{price} succeeds at most {} less often {doubt}{certified}{rates}.{worth} Recommended: {}.",
         percent(story.served_share),
         points(row.margin),
         action(story, incumbent, cheaper),

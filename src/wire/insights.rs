@@ -191,6 +191,8 @@ fn over_provisioning(of: OverProvisioning) -> pb::OverProvisioning {
         selected_by: of.selected_by.map_or(pb::SelectedBy::Unspecified, selected_by).into(),
         selection_shares: of.selection_shares.into_iter().map(share).collect(),
         sentence: of.sentence,
+        e_value: of.e_value,
+        certified: of.certified,
     }
 }
 

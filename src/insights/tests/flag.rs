@@ -69,6 +69,9 @@ fn a_flag_carries_its_evidence_and_what_it_is_worth() {
     assert!(dear.success_rate_interval.0 < 0.99 && 0.99 < dear.success_rate_interval.1);
     assert_close(dear.avg_cost_per_call, 0.0021);
     assert!(row.probability.unwrap() > 0.99, "{:?}", row.probability);
+    let ln = crate::domain::e_value::ln_e_value((2_940, 60), (3_960, 40), row.margin);
+    assert!((row.e_value.unwrap().ln() - ln).abs() < 1e-9, "{:?}", row.e_value);
+    assert!(!row.certified && !row.sentence.contains("(certified)"), "flagged, and the stricter evidence is not there yet");
     // 4,000 calls a day at 2,031,000 nano-USD less: $243.72 in 30 days; 120,000 calls, one point more of them failing.
     assert_close(row.saving_usd_per_month, 120_000.0 * 0.002_031);
     assert!((row.added_failures_per_month.unwrap() - 1_200.0).abs() < 1e-6);
@@ -108,6 +111,16 @@ fn without_a_cheaper_model_there_is_nothing_to_compare_once_all_were_tried() {
     let tried = row(&world, 24);
     assert_eq!((tried.standing, tried.cheaper_model.as_deref()), (FlagStanding::NotFlagged, None));
     assert!(tried.sentence.ends_with("nothing cheaper to move them to."), "{}", tried.sentence);
+}
+
+#[test]
+fn two_equal_models_are_certified() {
+    let mut world = World::new();
+    taught(&mut world, MINI, 2_000, 20);
+    taught(&mut world, GPT_4O, 2_500, 25);
+    let row = row(&world, 24);
+    assert!(row.certified && row.e_value.unwrap() > 20.0, "{:?}", row.e_value);
+    assert!(row.sentence.contains(" (certified) "), "{}", row.sentence);
 }
 
 #[test]

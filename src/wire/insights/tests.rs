@@ -36,6 +36,8 @@ fn task_of(standing: FlagStanding) -> TaskInsights {
         incumbent_model: Some("a".into()),
         cheaper_model: None,
         probability: None,
+        e_value: Some(431.0),
+        certified: true,
         margin: 0.02,
         incumbent: Some(evidence),
         cheaper: None,
