@@ -205,7 +205,7 @@ fn samples(
     left_out: &mut LeftOut,
 ) -> Vec<Sample> {
     let missing = told.iter().map(|(d, _)| d.catalog).filter(|n| !known.catalogs.contains_key(n)).collect();
-    read_catalogs(&mut known.catalogs, missing, reader, stop);
+    read_catalogs(&mut known.catalogs, &missing, reader, stop);
     let mut found = Vec::with_capacity(told.len());
     // While nothing is learned in between, the same contest is decided again and again.
     let mut last: Option<(Contest, Vec<f64>)> = None;
@@ -260,7 +260,7 @@ fn settings(known: &Known, draw: &Draw) -> Option<TaskSettings> {
 /// Reads catalogues that are no longer in force from the record; those that cannot be read stay unknown.
 fn read_catalogs(
     catalogs: &mut BTreeMap<u32, Arc<Catalog>>,
-    missing: BTreeSet<u32>,
+    missing: &BTreeSet<u32>,
     reader: &JournalReader,
     stop: &AtomicBool,
 ) {
