@@ -130,7 +130,7 @@ fn read_traffic(root: &Section<'_>, of_goals: bool) -> (u64, f64) {
     (arrivals, root.get(rate).and_then(|v| v.number(1e-3..=PER_HOUR_MAX)).unwrap_or(DEFAULT_PER_HOUR))
 }
 
-fn read_labels(section: &Section<'_>) -> Labels {
+pub(super) fn read_labels(section: &Section<'_>) -> Labels {
     let label = |(key, value): (&str, Value<'_>)| Some((key.to_owned(), value.id()?.to_owned()));
     section.entries().into_iter().filter_map(label).collect()
 }

@@ -1,7 +1,7 @@
 //! `[[task]]` and `[[workflow]]` of a scenario: what candidates truly are, and what goals are made of. Models are those of a
 //! catalogue, or get a price here. It refuses to know what happens on the way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::catalog::{Catalog, Model, Price, Rates, ServiceTier, TypicalUsage};
@@ -11,6 +11,7 @@ use crate::simulation::chance::Spread;
 use crate::simulation::scenario::{CandidateWorld, Case, TaskWorld, Workflow};
 
 use super::report::{nearest, quoted};
+use super::scenario::read_labels;
 use super::section::{Section, Value};
 use super::tasks::read_settings;
 
@@ -207,13 +208,21 @@ fn read_cases(task: &Section<'_>, candidates: &[CandidateWorld], models: &Models
             pin.finish();
             Some((arm(model?)?, share))
         });
+        let features = section.get("features").and_then(|v| v.section()).map(|s| read_numbers(&s)).unwrap_or_default();
+        let labels = section.get("labels").and_then(|v| v.section()).map(|s| read_labels(&s)).unwrap_or_default();
         section.finish();
-        cases.push(Case { share, success, pinned });
+        cases.push(Case { share, success, pinned, features, labels });
         if let Some(place) = place.filter(|_| cases.iter().map(|c| c.share).sum::<f64>() > 1.0 + 1e-9) {
             place.error("the shares of the cases add up to more than 1", None);
         }
     }
     cases
+}
+
+/// Numbers by name, as a request sends them.
+fn read_numbers(section: &Section<'_>) -> BTreeMap<String, f64> {
+    let number = |(name, value): (&str, Value<'_>)| Some((name.to_owned(), value.number(-1e300..=1e300)?));
+    section.entries().into_iter().filter_map(number).collect()
 }
 
 /// Every workflow in file order.

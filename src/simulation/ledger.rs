@@ -106,13 +106,14 @@ impl<'s> Ledger<'s> {
         &mut self,
         truth: &Truth<'_>,
         site: Site<'_>,
+        case: Option<usize>,
         pin: Option<usize>,
         now: UnixMillis,
     ) -> Result<Option<Given>, EngineError> {
         self.refresh(truth, now);
         let task = &self.scenario.tasks[site.task];
         let mut request = PolicyRequest { task_type: task.id.to_string(), ..PolicyRequest::default() };
-        request.labels.clone_from(&self.scenario.labels);
+        (request.asked.features, request.labels) = self.scenario.said(site.task, case);
         if let Some((goal, workflow, step)) = site.goal {
             (request.goal_id, request.workflow, request.step) = (goal.to_owned(), workflow.to_owned(), step.to_owned());
             request.fallback_allowed = self.scenario.workflows.iter().any(|w| w.id == workflow && w.falls_back);

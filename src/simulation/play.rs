@@ -160,7 +160,7 @@ impl Play<'_> {
         case: Option<usize>,
         now: UnixMillis,
     ) -> Result<(), PlayError> {
-        if let Some(ticket) = self.player.asked_for(&self.truth, call.site, arm, call.number, now)? {
+        if let Some(ticket) = self.player.asked_for(&self.truth, call.site, case, arm, call.number, now)? {
             let outcome = self.truth.outcome(call.site.task, arm, case, call.number);
             self.tell(&ticket, &outcome, 0, now)?;
         }

@@ -11,7 +11,8 @@ use super::scenario::{
 };
 use crate::domain::budget::{Budget, Budgets, Measure, OnExceed, Period, Scope};
 use crate::domain::catalog::{Model, Pins, Price, Rates, ServiceTier, TaskSettings, TypicalUsage};
-use crate::domain::money::{PicoUsdPerToken, PriceMultiplier};
+use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
+use crate::domain::strata::{Feature, Strata};
 use crate::domain::time::{HOUR_MS, UnixMillis};
 
 const START: UnixMillis = UnixMillis(1_795_392_000_000);
@@ -286,7 +287,13 @@ fn traffic_is_split_by_share() {
 /// Three tenths of the calls are hard: there the cheap model is good for a fifth of its calls, the dear one for two thirds.
 fn hard_cases() -> Scenario {
     let mut scenario = world(0.9, 0.95);
-    scenario.tasks[0].cases = vec![Case { share: 0.3, success: vec![Some(0.2), Some(0.66)], pinned: None }];
+    scenario.tasks[0].cases = vec![Case {
+        share: 0.3,
+        success: vec![Some(0.2), Some(0.66)],
+        pinned: None,
+        features: [("difficulty".to_owned(), 0.8)].into(),
+        labels: Default::default(),
+    }];
     scenario
 }
 
@@ -303,6 +310,24 @@ fn cases_have_chances_of_their_own_and_what_happens_changes_them_too() {
     scenario.events = vec![Happening { at: 0, model: 0, task: None, what: What::Success(Some(0.45)) }];
     let halved = run(&scenario, Kind::Always(0)).all();
     assert!((halved.success_rate().unwrap() - 0.345).abs() < 0.032, "{:?}", halved.success_rate());
+}
+
+#[test]
+fn a_router_told_of_hard_cases_gives_each_kind_to_the_model_that_does_it() {
+    let mut scenario = hard_cases();
+    (scenario.tasks[0].candidates[0].success, scenario.tasks[0].candidates[1].success) = (0.95, 0.85);
+    let mut settings = scenario.tasks[0].settings.clone();
+    let blind = run(&scenario, Kind::Router(vec![settings.clone()])).all();
+    let edges = vec![0.5];
+    settings.strata = Arc::new(Strata::new(vec![Feature::Number { name: "difficulty".to_owned(), edges }]).unwrap());
+    let told = run(&scenario, Kind::Router(vec![settings.clone()])).all();
+    // 0.7 · 0.85 + 0.3 · 0.66 = 0.793 with the dear model alone, 0.863 with each where it is the better one.
+    assert!(told.success_rate().unwrap() > blind.success_rate().unwrap() + 0.02, "{told:?} {blind:?}");
+    assert!(told.regret < 0.5 * blind.regret, "{told:?} {blind:?}");
+    // Through the whole engine it learns the same.
+    settings.max_cost = Some(NanoUsd(1_000_000_000));
+    let ledger = run(&scenario, Kind::Router(vec![settings])).all();
+    assert!(ledger.regret < 0.5 * blind.regret, "{ledger:?} {blind:?}");
 }
 
 #[test]

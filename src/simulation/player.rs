@@ -25,6 +25,8 @@ pub struct Ticket {
     pub arm: usize,
     /// Its number.
     pub call: u64,
+    /// The stratum of its request, where a learner plays.
+    stratum: Stratum,
     decision: Option<DecisionRef>,
     /// Fallbacks that may follow it, best first.
     fallbacks: Vec<usize>,
@@ -53,6 +55,8 @@ pub struct Player<'s> {
     picker: Picker<'s>,
     ledger: Option<Ledger<'s>>,
     seed: u64,
+    /// By task type, the strata of calls of each case and, last, of no case.
+    strata: Vec<Vec<Stratum>>,
 }
 
 #[derive(Debug)]
@@ -73,9 +77,10 @@ impl<'s> Player<'s> {
         let seed = place(scenario.seed ^ POLICY, rep, 0, 0);
         let ledger = |settings| Ledger::new(scenario, policy, settings, truth, seed);
         let needs_ledger = scenario.needs_ledger(policy);
+        let strata = strata(scenario, &policy.kind);
         let picker = match &policy.kind {
             Kind::Router(settings) if needs_ledger => {
-                return Some(Self { picker: Picker::Ledger, ledger: Some(ledger(settings.clone())), seed });
+                return Some(Self { picker: Picker::Ledger, ledger: Some(ledger(settings.clone())), seed, strata });
             }
             Kind::Router(settings) => {
                 let tasks = scenario.tasks.iter().zip(settings);
@@ -88,7 +93,12 @@ impl<'s> Player<'s> {
             known => Picker::Known(known),
         };
         let ledger = needs_ledger.then(|| ledger(scenario.tasks.iter().map(|t| t.settings.clone()).collect()));
-        Some(Self { picker, ledger, seed })
+        Some(Self { picker, ledger, seed, strata })
+    }
+
+    fn stratum(&self, task: usize, case: Option<usize>) -> Stratum {
+        let strata = &self.strata[task];
+        strata[case.unwrap_or(strata.len() - 1)]
     }
 
     /// Whom the call is given to; `None`: nobody may have it.
@@ -107,21 +117,22 @@ impl<'s> Player<'s> {
         let standing = &truth.now[task];
         let offered = |arm: usize| standing[arm].offered;
         let mut rng = decision_rng(self.seed, call);
+        let stratum = self.stratum(task, case);
         let wanted = match &mut self.picker {
             Picker::Learners(learners) => {
-                learners[task].decide(call, Stratum::NONE, &mut rng, |arm| standing[arm].offered.then_some(None))
+                learners[task].decide(call, stratum, &mut rng, |arm| standing[arm].offered.then_some(None))
             }
             Picker::Textbook(policies) => policies[task].choose_among(&mut rng, offered),
             Picker::Known(kind) => known(kind, truth, task, case),
             Picker::Ledger => None,
         };
         let Some(ledger) = self.ledger.as_mut() else {
-            return Ok(wanted.map(|arm| ticket(task, arm, call, None)));
+            return Ok(wanted.map(|arm| Ticket { stratum, ..ticket(task, arm, call, None) }));
         };
         if wanted.is_none() && !matches!(self.picker, Picker::Ledger) {
             return Ok(None);
         }
-        let found = ledger.decide(truth, site, wanted, now)?;
+        let found = ledger.decide(truth, site, case, wanted, now)?;
         Ok(found.map(|of| Ticket { fallbacks: of.fallbacks, ..ticket(task, of.arm, call, Some(of.decision)) }))
     }
 
@@ -133,12 +144,13 @@ impl<'s> Player<'s> {
         &mut self,
         truth: &Truth<'_>,
         site: Site<'_>,
+        case: Option<usize>,
         arm: usize,
         call: u64,
         now: UnixMillis,
     ) -> Result<Option<Ticket>, EngineError> {
         let (Picker::Ledger, Some(ledger)) = (&self.picker, self.ledger.as_mut()) else { return Ok(None) };
-        let found = ledger.decide(truth, site, Some(arm), now)?;
+        let found = ledger.decide(truth, site, case, Some(arm), now)?;
         Ok(found.map(|of| ticket(site.task, of.arm, call, Some(of.decision))))
     }
 
@@ -158,7 +170,7 @@ impl<'s> Player<'s> {
                 if !outcome.down {
                     learners[ticket.task].pay(ticket.arm, Some(outcome.cost_nano));
                 }
-                learners[ticket.task].tell(ticket.call, Stratum::NONE, ticket.arm, success);
+                learners[ticket.task].tell(ticket.call, ticket.stratum, ticket.arm, success);
             }
             Picker::Textbook(policies) => policies[ticket.task].learn(ticket.call, ticket.arm, success),
             Picker::Known(_) | Picker::Ledger => {}
@@ -209,7 +221,22 @@ fn learner(scenario: &Scenario, task: &TaskWorld, settings: &TaskSettings, truth
 }
 
 fn ticket(task: usize, arm: usize, call: u64, decision: Option<DecisionRef>) -> Ticket {
-    Ticket { task, arm, call, decision, fallbacks: Vec::new(), is_fallback: false }
+    Ticket { task, arm, call, stratum: Stratum::NONE, decision, fallbacks: Vec::new(), is_fallback: false }
+}
+
+/// By task type, the strata that a router of that kind makes of each case, and last of calls of no case; others make none.
+fn strata(scenario: &Scenario, kind: &Kind) -> Vec<Vec<Stratum>> {
+    let of_task = |(t, task): (usize, &TaskWorld)| {
+        let stratum = |case: Option<usize>| match kind {
+            Kind::Router(settings) => {
+                let (numbers, labels) = scenario.said(t, case);
+                settings[t].strata.of(&numbers, &labels)
+            }
+            _ => Stratum::NONE,
+        };
+        (0..task.cases.len()).map(Some).chain([None]).map(stratum).collect()
+    };
+    scenario.tasks.iter().enumerate().map(of_task).collect()
 }
 
 /// The choice of a policy that knows the truth; the first of equals.

@@ -1,6 +1,7 @@
 //! What a scenario says: who calls, what candidates truly are, what happens on the way, what of it is told, and who chooses.
 //! It refuses to know how a scenario is written and how it is played.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::chance::Spread;
@@ -71,6 +72,10 @@ pub struct Case {
     /// The candidate that callers ask for by name, and in which share of these calls; only of single calls. No policy chooses
     /// there, and no figure counts them.
     pub pinned: Option<(usize, f64)>,
+    /// Numbers the caller sends with these calls.
+    pub features: BTreeMap<String, f64>,
+    /// Labels of these calls, beside those of all.
+    pub labels: Labels,
 }
 
 /// The truth of a candidate.
@@ -249,6 +254,15 @@ impl Scenario {
             // Others meet the ledger where it may refuse them; prices and offers they see by themselves.
             _ => money,
         }
+    }
+
+    /// What a caller says of a call of that case: the numbers it sends, and all labels.
+    #[must_use]
+    pub fn said(&self, task: usize, case: Option<usize>) -> (BTreeMap<String, f64>, Labels) {
+        let mut labels = self.labels.clone();
+        let Some(case) = case.map(|case| &self.tasks[task].cases[case]) else { return (BTreeMap::new(), labels) };
+        labels.extend(case.labels.clone());
+        (case.features.clone(), labels)
     }
 
     /// Task type and candidate of every slot: all candidates of all task types in order.
