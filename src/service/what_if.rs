@@ -50,6 +50,8 @@ struct Known {
     named: BTreeSet<NameId>,
     /// Catalogues by how many had come into force.
     catalogs: BTreeMap<u32, Arc<Catalog>>,
+    /// The versions of those that are no longer in force.
+    past: BTreeMap<u32, String>,
 }
 
 /// Ends what runs elsewhere once nobody waits for it any more.
@@ -125,11 +127,17 @@ impl Service {
                 named.extend(competed.iter().filter(is));
             }
         }
-        let version = |number: u32| engine.state.catalog_versions.get((number as usize).checked_sub(1)?);
-        let numbers: BTreeSet<u32> = draws.iter().map(|d| d.catalog).collect();
-        let in_force = numbers.into_iter().filter(|n| version(*n).is_some_and(|v| v == engine.catalog().version()));
-        let catalogs = in_force.map(|number| (number, engine.catalog().clone())).collect();
-        Ok(Known { tasks, named, catalogs })
+        let (mut catalogs, mut past) = (BTreeMap::new(), BTreeMap::new());
+        for number in draws.iter().map(|d| d.catalog).collect::<BTreeSet<u32>>() {
+            let at = (number as usize).checked_sub(1);
+            let Some(version) = at.and_then(|at| engine.state.catalog_versions.get(at)) else { continue };
+            if version == engine.catalog().version() {
+                catalogs.insert(number, engine.catalog().clone());
+            } else {
+                past.insert(number, version.clone());
+            }
+        }
+        Ok(Known { tasks, named, catalogs, past })
     }
 
     /// What came of each draw's calls; draws of retries and those of which nothing is known are left out.
@@ -204,8 +212,7 @@ fn samples(
     stop: &AtomicBool,
     left_out: &mut LeftOut,
 ) -> Vec<Sample> {
-    let missing = told.iter().map(|(d, _)| d.catalog).filter(|n| !known.catalogs.contains_key(n)).collect();
-    read_catalogs(&mut known.catalogs, &missing, reader, stop);
+    read_catalogs(&mut known, reader, stop);
     let mut found = Vec::with_capacity(told.len());
     // While nothing is learned in between, the same contest is decided again and again.
     let mut last: Option<(Contest, Vec<f64>)> = None;
@@ -257,29 +264,27 @@ fn settings(known: &Known, draw: &Draw) -> Option<TaskSettings> {
     declared.or_else(|| catalog.default_task()).map(|task| task.settings.clone())
 }
 
-/// Reads catalogues that are no longer in force from the record; those that cannot be read stay unknown.
-fn read_catalogs(
-    catalogs: &mut BTreeMap<u32, Arc<Catalog>>,
-    missing: &BTreeSet<u32>,
-    reader: &JournalReader,
-    stop: &AtomicBool,
-) {
-    let Some(last) = missing.last() else { return };
-    let mut number = 0;
+/// Reads catalogues that are no longer in force from the record, by their versions: its beginning may be gone. Those that
+/// cannot be read stay unknown.
+fn read_catalogs(known: &mut Known, reader: &JournalReader, stop: &AtomicBool) {
     for entry in reader.entries().map_while(Result::ok) {
-        if number >= *last || stop.load(Ordering::Relaxed) {
+        if known.past.is_empty() || stop.load(Ordering::Relaxed) {
             return;
         }
         if !matches!(codec::glance(&entry.payload), Some((_, Glance::CatalogChanged))) {
             continue;
         }
-        number += 1;
-        if missing.contains(&number)
-            && let Ok(event) = codec::decode(&entry.payload)
+        if let Ok(event) = codec::decode(&entry.payload)
             && let Body::CatalogChanged { text, version } = event.body
+            && known.past.values().any(|wanted| *wanted == version)
             && let Ok((catalog, _)) = parse_catalogue(&text, &version)
         {
-            catalogs.insert(number, Arc::new(catalog));
+            let catalog = Arc::new(catalog);
+            let numbers: Vec<u32> = known.past.iter().filter(|(_, v)| **v == version).map(|(n, _)| *n).collect();
+            for number in numbers {
+                known.past.remove(&number);
+                known.catalogs.insert(number, catalog.clone());
+            }
         }
     }
 }
