@@ -142,6 +142,10 @@ fn record(state: &mut State, seq: u64, recorded: &OutcomeRecorded) {
     call.off_policy = recorded.off_policy;
     call.evaluation = recorded.evaluation;
     apply_goals::told(state, &call, recorded);
+    if call.workflow == NameId::NONE {
+        // Asked for before the workflow of its goal was known.
+        call.workflow = state.goals.get(call.goal.as_str()).map_or(NameId::NONE, |goal| goal.workflow);
+    }
     if old.is_none() {
         // Another attempt at a decision stands where that stands, in whatever order they are told.
         let decision = state.calls.get(&recorded.decision).map(|d| d.ordinal);

@@ -179,6 +179,7 @@ fn work_on(state: &mut State, id: &Arc<str>, workflow: NameId, labels: LabelsId,
     });
     tell_kin(state, id);
     if !was_known && workflow != NameId::NONE {
+        adopt_calls(state, id, workflow);
         tell_kin_below(state, id);
     }
     if state.goals.get(id).is_some_and(Goal::is_open) {
@@ -193,6 +194,16 @@ fn tell_kin(state: &mut State, id: &Arc<str>) {
     let within_kin = goal.workflow != NameId::NONE && goal.ancestors.iter().any(same);
     if within_kin != goal.within_kin {
         state.change_goal(id, |goal| goal.within_kin = within_kin);
+    }
+}
+
+/// Gives the calls of a goal that named no workflow the one that was just told: they would have had it, had it been known.
+fn adopt_calls(state: &mut State, id: &Arc<str>, workflow: NameId) {
+    let entries = state.goals.get(id).map(|goal| &goal.thread.entries[..]).unwrap_or_default();
+    let numbers: Vec<CallNo> = entries.iter().map(|e| e.order.number).collect();
+    for number in numbers {
+        let Some(call) = state.calls.get(&number).filter(|c| c.workflow == NameId::NONE).cloned() else { continue };
+        state.replace_call(Some(&call), Call { workflow, ..call.clone() });
     }
 }
 

@@ -142,12 +142,12 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
         Body::Decided(decided) => {
             let parent = decided.asked.as_ref().map_or("", |a| &a.parent_goal);
             goals(state, store, &decided.place.goal, parent);
-            below(state, store, &decided.place.goal, decided.place.workflow);
+            of_untold(state, store, &decided.place.goal, decided.place.workflow);
             accounts(state, store, &decided.charges);
         }
         Body::Gated(gated) => {
             goals(state, store, &gated.place.goal, &gated.parent_goal);
-            below(state, store, &gated.place.goal, gated.place.workflow);
+            of_untold(state, store, &gated.place.goal, gated.place.workflow);
             accounts(state, store, &gated.charges);
         }
         Body::OutcomeRecorded(recorded) => {
@@ -164,7 +164,7 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
                     let order =
                         Order { at: new.at, decision: recorded.decision, attempt: u64::MAX, number: recorded.call };
                     step(state, store, &new.place.goal, order, new.place.step_key);
-                    below(state, store, &new.place.goal, new.place.workflow);
+                    of_untold(state, store, &new.place.goal, new.place.workflow);
                 }
                 None => step_of(state, store, recorded.call),
             }
@@ -183,7 +183,7 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
         }
         Body::GoalStarted(started) => {
             goals(state, store, &started.goal, &started.parent);
-            below(state, store, &started.goal, started.workflow);
+            of_untold(state, store, &started.goal, started.workflow);
         }
         Body::GoalClosed(closed) | Body::GoalAmended(closed) => goals(state, store, &closed.goal, ""),
         Body::GoalsTimedOut { goals: of } => of.iter().for_each(|goal| goals(state, store, goal, "")),
@@ -207,10 +207,16 @@ fn goals(state: &mut State, store: &dyn ColdStore, id: &str, parent: &str) {
     }
 }
 
-/// All goals below one whose workflow is told for the first time: whether one above them is of theirs is said anew.
-fn below(state: &mut State, store: &dyn ColdStore, id: &str, workflow: NameId) {
+/// The calls of a goal whose workflow is told for the first time, which may be given it, and all goals below, of which is said
+/// anew whether one above them is of their workflow.
+fn of_untold(state: &mut State, store: &dyn ColdStore, id: &str, workflow: NameId) {
     let untold = state.goals.get(id).filter(|goal| goal.workflow == NameId::NONE && workflow != NameId::NONE);
-    let mut left: Vec<Arc<str>> = untold.map(|goal| goal.children.clone()).unwrap_or_default();
+    let Some(goal_told) = untold else { return };
+    let calls: Vec<CallNo> = goal_told.thread.entries.iter().map(|e| e.order.number).collect();
+    let mut left = goal_told.children.clone();
+    for number in calls {
+        booked(state, store, number);
+    }
     while let Some(id) = left.pop() {
         left.extend(goal(state, store, &id).map(|goal| goal.children.clone()).unwrap_or_default());
     }

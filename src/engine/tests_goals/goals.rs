@@ -46,6 +46,25 @@ fn a_childs_spend_counts_in_its_parent_and_it_inherits_what_remains() {
 }
 
 #[test]
+fn a_workflow_that_is_told_late_is_that_of_the_calls_before_which_named_none() {
+    let mut engine = with(vec![]);
+    let settled = decide(&mut engine, &ask("g", 1), NOW);
+    tell(&mut engine, &costing(of(&settled), "0.01", Verdict::Success), NOW);
+    let other = decide(&mut engine, &PolicyRequest { workflow: "other".to_owned(), ..ask("h", 1) }, NOW);
+    tell(&mut engine, &OutcomeReport { goal_id: "g".to_owned(), ..costing(of(&other), "0.04", Verdict::Success) }, NOW);
+    let open = decide(&mut engine, &ask("g", 1), NOW);
+    let (goal_id, workflow) = ("g".to_owned(), "w".to_owned());
+    let act = engine.start_goal(&NoStore, &StartGoal { goal_id, workflow, ..StartGoal::default() }, NOW).unwrap();
+    fold(&mut engine, &act.events);
+    tell(&mut engine, &costing(of(&open), "0.02", Verdict::Success), NOW);
+    let of_call = |answer: &PolicyAnswer| {
+        let call = &engine.state.calls[&answer.decided.number];
+        engine.state.names.text(crate::domain::names::NameKind::Workflow, call.workflow)
+    };
+    assert_eq!([&settled, &open, &other].map(of_call), ["w", "w", "other"]);
+}
+
+#[test]
 fn a_limit_of_its_own_holds_a_goal_down() {
     let mut engine = with(vec![]);
     let start = StartGoal { goal_id: "g".to_owned(), limit: Some(usd("0.02")), ..StartGoal::default() };

@@ -1,5 +1,5 @@
 //! Goals below goals, told of in any order: who is below whom is said first, everything else when it happens to come. What an
-//! accepted goal of a workflow costs is the same, whether a goal above was known to be of that workflow before or after.
+//! accepted goal of a workflow costs is the same, whether its workflow, or that of a goal above, was known before or after.
 
 use rand::RngExt as _;
 
@@ -16,7 +16,10 @@ type Goals = Vec<(String, String, &'static str)>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
     Link,
+    /// A call that names the workflow.
     Call(u64),
+    /// One that does not, of the step of that name.
+    Quiet(u64, &'static str),
     Close(GoalState),
 }
 
@@ -33,7 +36,9 @@ fn random_acts(goals: &Goals, rng: &mut impl rand::Rng) -> Vec<(usize, Act)> {
     let mut acts = Vec::new();
     for goal in 0..goals.len() {
         let state = if rng.random_bool(0.7) { GoalState::Accepted } else { GoalState::Rejected };
-        acts.extend([(goal, Act::Call(rng.random_range(1..1_000))), (goal, Act::Close(state))]);
+        let mut cost = || rng.random_range(1..1_000);
+        let calls = [Act::Call(cost()), Act::Quiet(cost(), "two"), Act::Quiet(cost(), "three")];
+        acts.extend(calls.into_iter().chain([Act::Close(state)]).map(|act| (goal, act)));
     }
     acts
 }
@@ -68,6 +73,9 @@ fn told(goals: &Goals, order: &[(usize, Act)], rng: &mut impl rand::Rng) -> Repo
             Act::Link => world.start(&StartGoal { goal_id, parent, ..StartGoal::default() }),
             Act::Call(cents) => {
                 world.record(&workflow_call(workflow, &goal_id, "one", true, cents * 10_000_000));
+            }
+            Act::Quiet(cents, step) => {
+                world.record(&workflow_call("", &goal_id, step, true, cents * 10_000_000));
             }
             Act::Close(state) => world.complete(&goal_id, state),
         }
