@@ -120,7 +120,7 @@ pub(super) fn run(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Res
     if let Some(folder) = &args.out {
         let said =
             json!({ "shuffles": args.shuffles, "passes": args.passes, "seed": args.seed, "tables": tables.len() });
-        replay_files::write(folder, said, &listing, &replayed)?;
+        replay_files::write(folder, &said, &listing, &replayed)?;
     }
     listing.print(format, out)?;
     if format == Format::Table { legend(&tables, args, out) } else { Ok(()) }

@@ -23,7 +23,7 @@ pub(super) struct Replayed {
 ///
 /// # Errors
 /// It cannot be written.
-pub(super) fn write(folder: &Path, said: Value, listing: &Listing, replayed: &[Replayed]) -> Result<(), Failure> {
+pub(super) fn write(folder: &Path, said: &Value, listing: &Listing, replayed: &[Replayed]) -> Result<(), Failure> {
     let figures = Value::Array(listing.objects().map(Value::Object).collect());
     let mut files =
         vec![("figures.json".to_owned(), format!("{figures:#}\n")), ("passes.csv".to_owned(), all(replayed)?)];
