@@ -32,6 +32,7 @@ mod report;
 mod rollout;
 mod scenario;
 mod scenario_events;
+mod scenario_rollout;
 #[cfg(test)]
 mod scenario_tests;
 mod scenario_world;

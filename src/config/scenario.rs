@@ -17,6 +17,7 @@ use super::budgets::read_budgets;
 use super::listed::Origins;
 use super::report::{ConfigError, Warning, nearest, quoted, suggestion};
 use super::scenario_events::{read_events, read_feedback};
+use super::scenario_rollout::read_rollout;
 use super::scenario_world::{Models, read_tasks, read_workflows};
 use super::section::{Reader, Section, Value};
 use super::tasks::read_settings;
@@ -85,6 +86,7 @@ fn read(root: Section<'_>, name: &str, catalogue: &Catalog) -> Scenario {
         events: read_events(&root, per_hour, &tasks, &models),
         feedback: root.get("feedback").and_then(|v| v.section()).map(|s| read_feedback(s, &models)).unwrap_or_default(),
         budgets: Arc::new(budgets(&root)),
+        rollout: root.get("rollout").and_then(|v| v.section()).and_then(|s| read_rollout(s, &models)),
         policies: read_policies(&root, &tasks, &models),
         models: models.used(),
         tasks,
@@ -156,7 +158,15 @@ fn read_policies(root: &Section<'_>, tasks: &[TaskWorld], models: &Models<'_>) -
         Some(list) => list.list().iter().for_each(|v| add(read_word(v, tasks, models), Some(v))),
         None if tables.is_empty() => {
             for word in DEFAULT_POLICIES {
-                add(Some(Policy { name: word.to_owned(), kind: plain(word, tasks), keeps_budgets: true }), None);
+                add(
+                    Some(Policy {
+                        name: word.to_owned(),
+                        kind: plain(word, tasks),
+                        keeps_budgets: true,
+                        keeps_rollout: true,
+                    }),
+                    None,
+                );
             }
         }
         None => {}
@@ -185,7 +195,7 @@ fn read_word(value: &Value<'_>, tasks: &[TaskWorld], models: &Models<'_>) -> Opt
             return None;
         }
     };
-    Some(Policy { name: word.to_owned(), kind, keeps_budgets: true })
+    Some(Policy { name: word.to_owned(), kind, keeps_budgets: true, keeps_rollout: true })
 }
 
 fn plain(word: &str, tasks: &[TaskWorld]) -> Kind {
@@ -212,7 +222,8 @@ fn read_policy(section: Section<'_>, name: Option<&str>, tasks: &[TaskWorld], mo
     let place = section.get("kind");
     let words: Vec<(&str, &str)> = PLAIN.into_iter().chain(["always"]).map(|word| (word, word)).collect();
     let word = place.as_ref().map_or(Some("router"), |v| v.word(&words));
-    let keeps_budgets = section.get("budgets").and_then(|v| v.boolean()).unwrap_or(true);
+    let [keeps_budgets, keeps_rollout] =
+        ["budgets", "rollout"].map(|key| section.get(key).and_then(|v| v.boolean()).unwrap_or(true));
     let kind = match word {
         Some("router") => {
             let of = |settings: &TaskSettings| read_settings(&section, settings);
@@ -228,5 +239,5 @@ fn read_policy(section: Section<'_>, name: Option<&str>, tasks: &[TaskWorld], mo
         None => None,
     };
     section.finish();
-    Some(Policy { name: name?.to_owned(), kind: kind?, keeps_budgets })
+    Some(Policy { name: name?.to_owned(), kind: kind?, keeps_budgets, keeps_rollout })
 }

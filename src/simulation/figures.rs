@@ -93,6 +93,8 @@ pub struct Run {
     pub changes: u64,
     /// What the engine's ledger holds in the end, in nano-USD; `None`: it was not needed.
     pub ledger_nano: Option<u128>,
+    /// Hours at which the rollout was taken back; `None`: there is none.
+    pub rolled_back: Option<Vec<f64>>,
     /// Outcomes and tries that had to wait for their time.
     pub waited: u64,
 }
@@ -102,7 +104,7 @@ impl Run {
     #[must_use]
     pub fn new(slots: usize) -> Self {
         let bin = Bin { taken: vec![0; slots], ..Bin::default() };
-        Self { bins: vec![bin; BINS], changes: 0, ledger_nano: None, waited: 0 }
+        Self { bins: vec![bin; BINS], changes: 0, ledger_nano: None, rolled_back: None, waited: 0 }
     }
 
     /// All of it.
@@ -157,7 +159,7 @@ fn on_best(bin: &Bin) -> Option<f64> {
 }
 
 /// Every figure of a run.
-pub static FIGURES: [Figure; 19] = [
+pub static FIGURES: [Figure; 21] = [
     figure("calls", "calls made", |r| Some(r.all().calls as f64)),
     figure("refused", "calls not made, because nobody might have them", |r| Some(r.all().refused as f64)),
     figure("success_rate", "successes ÷ calls", |r| r.all().success_rate()),
@@ -175,6 +177,8 @@ pub static FIGURES: [Figure; 19] = [
         on_best(&r.last_fifth()).map(|share| f64::from(u8::from(share > 0.5)))
     }),
     figure("changes_found", "changes of a success rate that were found", |r| Some(r.changes as f64)),
+    figure("roll_backs", "times the rollout was taken back", |r| Some(r.rolled_back.as_ref()?.len() as f64)),
+    figure("first_roll_back_hour", "hour at which it first was", |r| r.rolled_back.as_ref()?.first().copied()),
     figure("latency_ms", "mean time a call takes, milliseconds", |r| over(r.all().latency_ms as f64, r.all().calls)),
     goal_figure("goals", "goals that began", |r| Some(r.all().goals as f64)),
     goal_figure("accepted_rate", "goals all of whose steps succeeded ÷ goals", |r| {

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::scenario::{Policy, Scenario};
+use super::rollout::Operator;
+use super::scenario::{Kind, Policy, Scenario};
 use super::truth::{Outcome, Truth};
 use crate::domain::catalog::{Catalog, Task, TaskCandidate, TaskSettings};
 use crate::domain::event::{Body, Event, Key};
@@ -50,6 +51,8 @@ pub struct Ledger<'s> {
     catalogue_version: u64,
     /// Which candidate of the scenario each candidate of the catalogue is, by task type.
     offered: Vec<Vec<usize>>,
+    /// Who carries out the scenario's rollout.
+    operator: Option<Operator<'s>>,
     /// Changes of a success rate it found.
     pub changes: u64,
 }
@@ -60,10 +63,14 @@ impl<'s> Ledger<'s> {
     pub fn new(
         scenario: &'s Scenario,
         policy: &Policy,
-        settings: Vec<TaskSettings>,
+        mut settings: Vec<TaskSettings>,
         truth: &Truth<'_>,
         seed: u64,
     ) -> Self {
+        let plan = scenario.rollout.as_ref().filter(|_| policy.keeps_rollout);
+        let plan = plan.filter(|_| matches!(policy.kind, Kind::Router(_)));
+        let operator = plan.map(|p| Operator::new(p, scenario.models[p.held_out].id.clone(), scenario.start));
+        roll_out(&mut settings, operator.as_ref());
         let (catalog, offered) = catalogue(scenario, &settings, truth);
         let mut engine = Engine::new(State::default(), Arc::new(catalog), seed);
         if policy.keeps_budgets {
@@ -71,7 +78,7 @@ impl<'s> Ledger<'s> {
         }
         let events = engine.start("simulation", "", scenario.start);
         let catalogue_version = truth.catalogue_version;
-        let mut ledger = Self { scenario, settings, engine, seq: 0, catalogue_version, offered, changes: 0 };
+        let mut ledger = Self { scenario, settings, engine, seq: 0, catalogue_version, offered, operator, changes: 0 };
         ledger.apply(&events);
         ledger
     }
@@ -85,7 +92,11 @@ impl<'s> Ledger<'s> {
 
     /// Brings the catalogue into force that holds now, and lets decisions expire.
     fn refresh(&mut self, truth: &Truth<'_>, now: UnixMillis) {
-        if self.catalogue_version != truth.catalogue_version {
+        let moved = self.operator.as_mut().is_some_and(|operator| operator.moves(&self.engine, now));
+        if moved {
+            roll_out(&mut self.settings, self.operator.as_ref());
+        }
+        if moved || self.catalogue_version != truth.catalogue_version {
             self.catalogue_version = truth.catalogue_version;
             let (catalog, offered) = catalogue(self.scenario, &self.settings, truth);
             self.offered = offered;
@@ -117,6 +128,9 @@ impl<'s> Ledger<'s> {
         if let Some((goal, workflow, step)) = site.goal {
             (request.goal_id, request.workflow, request.step) = (goal.to_owned(), workflow.to_owned(), step.to_owned());
             request.fallback_allowed = self.scenario.workflows.iter().any(|w| w.id == workflow && w.falls_back);
+        }
+        if let Some(operator) = &self.operator {
+            operator.own_model().clone_into(&mut request.asked.requested_model);
         }
         if let Some(arm) = pin {
             request.asked.allowed_models = vec![self.scenario.models[task.candidates[arm].model].id.to_string()];
@@ -182,10 +196,23 @@ impl<'s> Ledger<'s> {
         }
     }
 
+    /// Hours at which the rollout was taken back; `None`: there is none.
+    #[must_use]
+    pub fn rolled_back(&self) -> Option<&[f64]> {
+        self.operator.as_ref().map(|operator| operator.rolled_back.as_slice())
+    }
+
     /// What the ledger says was spent: settled calls of the task type, in nano-USD.
     #[must_use]
     pub fn spent_nano(&self) -> u128 {
         self.engine.state.tasks.values().flat_map(|task| task.cells.values()).map(|cell| cell.cost_nano).sum()
+    }
+}
+
+/// Brings the rollout into force that holds now.
+fn roll_out(settings: &mut [TaskSettings], operator: Option<&Operator<'_>>) {
+    if let Some(operator) = operator {
+        settings.iter_mut().for_each(|of| of.rollout = operator.rollout());
     }
 }
 

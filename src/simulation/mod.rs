@@ -14,6 +14,7 @@ mod play_tests;
 pub mod player;
 pub mod problems;
 pub mod replay;
+pub mod rollout;
 pub mod runner;
 pub mod scenario;
 pub mod table;

@@ -53,6 +53,7 @@ pub fn play(scenario: &Scenario, policy: &Policy, rep: u64) -> Result<Run, PlayE
     play.until(UnixMillis(i64::MAX))?;
     play.run.changes = play.player.changes();
     play.run.ledger_nano = play.player.ledger().map(Ledger::spent_nano);
+    play.run.rolled_back = play.player.ledger().and_then(Ledger::rolled_back).map(<[f64]>::to_vec);
     Ok(play.run)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::chance::Spread;
 use super::figures::{BINS, Bin, Run};
 use super::play::play;
+use super::rollout::Plan;
 use super::scenario::{
     CandidateWorld, Case, Delay, DelayShape, Feedback, Happening, Kind, Policy, Reporter, Scenario, TaskWorld, Telling,
     What, Workflow,
@@ -41,7 +42,7 @@ fn candidate(model: usize, success: f64) -> CandidateWorld {
 }
 
 fn policy(kind: Kind) -> Policy {
-    Policy { name: "it".to_owned(), kind, keeps_budgets: true }
+    Policy { name: "it".to_owned(), kind, keeps_budgets: true, keeps_rollout: true }
 }
 
 /// A call of `a/cheap` costs $0.001, one of `b/dear` $0.01.
@@ -67,6 +68,7 @@ fn world(cheap: f64, dear: f64) -> Scenario {
         events: Vec::new(),
         feedback: Feedback::default(),
         budgets: Arc::default(),
+        rollout: None,
         policies: Vec::new(),
     }
 }
@@ -358,4 +360,47 @@ fn what_a_failed_step_falls_back_to_is_called_and_teaches_nothing() {
     assert!(last.taken[1] > 550 && last.taken[0] > 40, "{:?}", last.taken);
     assert!(last.taken[0] as f64 >= last.retries as f64 * 0.9, "{last:?}");
     assert_eq!(run.ledger_nano, Some(u128::from(run.all().cost_nano)), "fallbacks are calls of the ledger");
+}
+
+/// A tenth is held out on the dear model; a tenth is served after a day, everything after two; looked at twice a day.
+fn rolled_out(cheap: f64) -> Scenario {
+    let hours = |hours: i64| hours * HOUR_MS;
+    let plan = Plan {
+        held_out: 1,
+        share: 0.2,
+        look_every_ms: hours(12),
+        lookback_ms: hours(24),
+        roll_back_points: 1.0,
+        stages: vec![(hours(24), 0.1), (hours(48), 1.0)],
+    };
+    let mut scenario = Scenario { rollout: Some(plan), arrivals: 12_000, ..world(cheap, 0.95) };
+    scenario.tasks[0].settings.tolerance = 0.05;
+    scenario
+}
+
+#[test]
+fn a_rollout_serves_by_its_stages_and_is_taken_back_by_its_rule_only() {
+    let steady = rolled_out(0.95);
+    let run = play(&steady, &router(&steady), 0).unwrap();
+    assert_eq!(run.rolled_back.as_deref(), Some(&[][..]), "nothing got worse");
+    let cheap = |from: usize, until: usize| Bin::sum(&run.bins[from..until]).taken[0];
+    // 240 calls a bin: the first ten are the first day, the next ten the second.
+    assert_eq!(cheap(0, 10), 0, "it only observes");
+    assert!((1..=240).contains(&cheap(10, 20)), "a tenth of what is not held out at most: {}", cheap(10, 20));
+    assert!(cheap(30, 50) > 1_200, "much of what is served: {}", cheap(30, 50));
+    // The cheap model gets worse at hour 60, and what comes of calls is told three days late.
+    let falls = Happening { at: 6_000, model: 0, task: None, what: What::Success(Some(0.7)) };
+    let late =
+        Telling { delay: Delay { mean_ms: 72.0 * HOUR_MS as f64, shape: DelayShape::Fixed }, ..Telling::default() };
+    let feedback = Feedback { usual: late, reporters: Vec::new() };
+    let step = vec![("step".to_owned(), 0)];
+    let flow = Workflow { id: "flow".to_owned(), share: 1.0, steps: step, attempts: 1, falls_back: false };
+    let worse = Scenario { events: vec![falls], feedback, workflows: vec![flow], ..rolled_out(0.95) };
+    let run = play(&worse, &router(&worse), 0).unwrap();
+    let hours = run.rolled_back.unwrap();
+    assert!(hours.len() == 1 && (60.0..=96.1).contains(&hours[0]), "{hours:?}");
+    let after = Bin::sum(&run.bins[(hours[0] / 2.4) as usize + 1..]);
+    assert_eq!(after.taken[0], 0, "nothing is served any more");
+    let free = Policy { keeps_rollout: false, ..router(&worse) };
+    assert_eq!(play(&worse, &free, 0).unwrap().rolled_back, None);
 }

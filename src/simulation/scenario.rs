@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::chance::Spread;
+use super::rollout::Plan;
 use crate::domain::budget::Budgets;
 use crate::domain::catalog::{Model, Objective, Rates, Reward, TaskSettings};
 use crate::domain::money::NanoUsd;
@@ -42,6 +43,8 @@ pub struct Scenario {
     pub feedback: Feedback,
     /// Budgets.
     pub budgets: Arc<Budgets>,
+    /// How the router is rolled out; `None`: it serves everything.
+    pub rollout: Option<Plan>,
     /// Who chooses.
     pub policies: Vec<Policy>,
 }
@@ -205,6 +208,8 @@ pub struct Policy {
     pub kind: Kind,
     /// Whether the scenario's budgets are in force.
     pub keeps_budgets: bool,
+    /// Whether the scenario's rollout is, where it is the router.
+    pub keeps_rollout: bool,
 }
 
 /// How a policy chooses.
@@ -250,7 +255,7 @@ impl Scenario {
         let router = matches!(&policy.kind, Kind::Router(settings) if !settings.iter().all(plain));
         let money = !self.workflows.is_empty() || !self.budgets.all.is_empty();
         match policy.kind {
-            Kind::Router(_) => world || router,
+            Kind::Router(_) => world || router || (self.rollout.is_some() && policy.keeps_rollout),
             // Others meet the ledger where it may refuse them; prices and offers they see by themselves.
             _ => money,
         }
