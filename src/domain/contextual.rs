@@ -11,7 +11,7 @@ use super::beta::{Beta, logistic};
 use super::strata::Stratum;
 
 /// The chance, before any evidence, that a candidate strays from the sum of its level and the stratum's.
-const STRAYS: f64 = 0.3;
+const STRAYS: f64 = 0.15;
 
 /// How many candidates' evidence that chance weighs as.
 const STRAYS_STRENGTH: f64 = 2.0;
