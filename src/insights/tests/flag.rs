@@ -71,7 +71,10 @@ fn a_flag_carries_its_evidence_and_what_it_is_worth() {
     assert!(row.probability.unwrap() > 0.99, "{:?}", row.probability);
     let ln = crate::domain::e_value::ln_e_value((2_940, 60), (3_960, 40), row.margin);
     assert!((row.e_value.unwrap().ln() - ln).abs() < 1e-9, "{:?}", row.e_value);
-    assert!(!row.certified && !row.sentence.contains("(certified)"), "flagged, and the stricter evidence is not there yet");
+    assert!(
+        !row.certified && !row.sentence.contains("(certified)"),
+        "flagged, and the stricter evidence is not there yet"
+    );
     // 4,000 calls a day at 2,031,000 nano-USD less: $243.72 in 30 days; 120,000 calls, one point more of them failing.
     assert_close(row.saving_usd_per_month, 120_000.0 * 0.002_031);
     assert!((row.added_failures_per_month.unwrap() - 1_200.0).abs() < 1e-6);
