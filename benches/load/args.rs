@@ -95,6 +95,12 @@ pub(crate) struct Goals {
     /// Goals at once.
     #[arg(long, default_value_t = 256, value_parser = at_once)]
     pub(crate) at_once: usize,
+    /// Days for which detail is kept; 0: for ever.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3_650))]
+    pub(crate) retention_days: u64,
+    /// Size of a segment of the record, in MiB: only whole ones give way to a snapshot.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4_096))]
+    pub(crate) segment_mib: u64,
     /// Goals of the small directory that speed is compared with; 0: it is not compared.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     pub(crate) small: u64,

@@ -12,7 +12,7 @@ use crate::args::{Args, Goals, Keys};
 use crate::callers::connect;
 use crate::fill::{kill_busy, status};
 use crate::goal_plan::{self, CALLS, GoalPlan};
-use crate::played::{Played, Span};
+use crate::played::{Kept, Played, Span};
 use crate::process::{Process, disk_bytes, memory_of_self, seconds_since, temporary};
 use crate::questions::Questions;
 use crate::table::{Table, digits};
@@ -60,6 +60,12 @@ pub(crate) async fn run(args: &Args, plan: &Goals) -> anyhow::Result<()> {
     let mut table = Table::new(&["goals of ten calls", &plan.goals.to_string()]);
     table.pair("idempotency keys", if plan.keys == Keys::All { "on all requests" } else { "none" }.to_owned());
     table.pair("days, teams", format!("{}, {}", plan.days, plan.teams));
+    if plan.retention_days > 0 {
+        table.pair(
+            "days for which detail is kept, MiB a segment",
+            format!("{}, {}", plan.retention_days, plan.segment_mib),
+        );
+    }
     if plan.again.is_none() {
         play(&folder, plan, &mut table).await?;
     }
@@ -73,10 +79,14 @@ pub(crate) async fn run(args: &Args, plan: &Goals) -> anyhow::Result<()> {
     table.pair("resident memory after that, MB", megabytes(daemon.memory_bytes("VmRSS")?));
     let channel = connect(&daemon.url, 1).await?.pop().context("no connection")?;
     let (teams, keyed) = (plan.teams, plan.keys == Keys::All);
-    let answers = Questions::new(&daemon, &channel)
-        .ask(plan.goals, &GoalPlan::new(LARGE.0, teams, keyed), |number| GoalPlan::new(number, teams, keyed))
-        .await?;
-    table.pair("resident memory after the questions below, MB", megabytes(daemon.memory_bytes("VmRSS")?));
+    let mut answers = None;
+    // Where detail was dropped, some of the goals that would be asked for are gone.
+    if plan.retention_days == 0 {
+        let large = GoalPlan::new(LARGE.0, teams, keyed);
+        let questions = Questions::new(&daemon, &channel);
+        answers = Some(questions.ask(plan.goals, &large, |number| GoalPlan::new(number, teams, keyed)).await?);
+        table.pair("resident memory after the questions below, MB", megabytes(daemon.memory_bytes("VmRSS")?));
+    }
     let compared = compare(args, plan, place, &daemon).await?;
     table.pair("resident memory after the calls below, MB", megabytes(daemon.memory_bytes("VmRSS")?));
     table.pair("peak of it, MB", megabytes(daemon.memory_bytes("VmHWM")?));
@@ -90,8 +100,10 @@ pub(crate) async fn run(args: &Args, plan: &Goals) -> anyhow::Result<()> {
     drop(daemon);
     table.print();
     println!();
-    answers.print();
-    println!();
+    if let Some(answers) = answers {
+        answers.print();
+        println!();
+    }
     for table in compared {
         table.print();
         println!();
@@ -107,7 +119,9 @@ async fn play(folder: &Folder, plan: &Goals, table: &mut Table) -> anyhow::Resul
     let span_ms = i64::try_from(plan.days)? * 24 * 3_600_000;
     let until_ms = clock::wall().0;
     let (from_ms, keyed) = (until_ms - span_ms, plan.keys == Keys::All);
-    let played = Played::open(&folder.data, &folder.models, &folder.settings, from_ms)?;
+    let retention_ms = i64::try_from(plan.retention_days)? * 24 * 3_600_000;
+    let kept = Kept { retention_ms, segment_bytes: plan.segment_mib << 20 };
+    let played = Played::open(&folder.data, &folder.models, &folder.settings, from_ms, kept)?;
     let span = Span { goals: plan.goals, teams: plan.teams, keyed, from_ms, until_ms };
     let marks = played.play(span, plan.at_once).await?;
     played.play_one(GoalPlan::new(LARGE.0, plan.teams, keyed), LARGE.1).await?;

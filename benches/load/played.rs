@@ -48,6 +48,15 @@ pub(crate) struct Span {
     pub(crate) until_ms: i64,
 }
 
+/// How the record is kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Kept {
+    /// How long detail is kept, in milliseconds; 0: for ever.
+    pub(crate) retention_ms: i64,
+    /// Size of a segment.
+    pub(crate) segment_bytes: u64,
+}
+
 /// A service on a new data directory.
 pub(crate) struct Played {
     service: Arc<Service>,
@@ -58,11 +67,14 @@ pub(crate) struct Played {
 
 impl Played {
     /// Makes the directory and opens a service on it; its clock stands at `from_ms`.
-    pub(crate) fn open(data: &Path, models: &Path, settings: &Path, from_ms: i64) -> anyhow::Result<Self> {
+    pub(crate) fn open(data: &Path, models: &Path, settings: &Path, from_ms: i64, kept: Kept) -> anyhow::Result<Self> {
         std::fs::create_dir_all(data)?;
         std::fs::write(data.join("FORMAT"), format!("{FORMAT}\n"))?;
         std::fs::write(data.join("key"), KEY)?;
-        let (journal, report) = Journal::open(&data.join("journal"), JournalOptions::default())?;
+        let (journal, report) = Journal::open(
+            &data.join("journal"),
+            JournalOptions { segment_bytes: kept.segment_bytes, ..JournalOptions::default() },
+        )?;
         let reader = JournalReader::open(&data.join("journal"))?;
         let read = |from| {
             let entries = reader.read_from(from)?;
@@ -85,7 +97,7 @@ impl Played {
             clock: clock.clone(),
             token_key,
             max_pending_bytes: settings.ledger.max_pending_bytes,
-            retention_ms: 0,
+            retention_ms: kept.retention_ms,
             checkpoint_interval_ms: settings.ledger.checkpoint_interval_ms,
             catalog_source: Box::new(|| Err("it is not read again".to_owned())),
             about: About { data_dir: data.to_owned(), addresses: Vec::new() },

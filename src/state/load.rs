@@ -20,7 +20,7 @@ use crate::domain::time::UnixMillis;
 use crate::journal::{fields, pb};
 
 /// Format of the records this program writes, and the newest it reads. A snapshot beside the journal may be all that is left
-/// of its first facts: whoever raises this must still read records of format 8.
+/// of its first facts: whoever raises this must still read records of format 9.
 pub(super) const FORMAT: u32 = 9;
 
 /// The record that says where the state stands; its sums are filled in by the commit.
