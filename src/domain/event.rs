@@ -136,7 +136,7 @@ pub enum Body {
     /// Nobody worked on these goals any more.
     GoalsTimedOut {
         /// Which.
-        goals: Vec<String>,
+        goals: Vec<TimedOut>,
     },
     /// Money was granted to a goal.
     BudgetGranted(Box<BudgetGranted>),
@@ -249,6 +249,15 @@ pub struct GoalClosed {
     pub by: String,
     /// Idempotency key.
     pub key: Option<Key>,
+}
+
+/// A goal on which nobody worked any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedOut {
+    /// Which.
+    pub goal: String,
+    /// When its time was over; `None`: when that was found.
+    pub ended_at: Option<UnixMillis>,
 }
 
 /// Money granted to a goal.

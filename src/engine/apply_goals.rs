@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::apply::use_key;
 use crate::domain::budget::{Account, AccountKey, Opened};
 use crate::domain::call::{Call, CallNo, Stage};
-use crate::domain::event::{AlertRaised, Body, Event, Gated, GoalClosed, OutcomeRecorded, Place};
+use crate::domain::event::{AlertRaised, Body, Event, Gated, GoalClosed, OutcomeRecorded, Place, TimedOut};
 use crate::domain::goal::{ANCESTORS_MAX, Closing, Goal, GoalState, Note, NoteKind, StepOutput};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{LabelsId, NameId, NameKind};
@@ -52,8 +52,9 @@ pub(super) fn apply(state: &mut State, seq: u64, event: &Event) {
             close(state, closed, closing, NoteKind::Amended(closed.state), at);
         }
         Body::GoalsTimedOut { goals } => {
-            for goal in goals {
-                let closing = Closing { at, state: GoalState::TimedOut, score: None };
+            for TimedOut { goal, ended_at } in goals {
+                let ended_at = ended_at.unwrap_or(at);
+                let closing = Closing { at: ended_at, state: GoalState::TimedOut, score: None };
                 let closed = GoalClosed {
                     goal: goal.clone(),
                     state: GoalState::TimedOut,
@@ -63,7 +64,7 @@ pub(super) fn apply(state: &mut State, seq: u64, event: &Event) {
                     by: String::new(),
                     key: None,
                 };
-                close(state, &closed, closing, NoteKind::Closed(GoalState::TimedOut), at);
+                close(state, &closed, closing, NoteKind::Closed(GoalState::TimedOut), ended_at);
             }
         }
         Body::BudgetGranted(granted) => {

@@ -8,7 +8,7 @@ use super::error::EngineError;
 use super::hydrate::{self, ColdStore, IdleAsked};
 use super::naming::Naming;
 use super::record::counted_at;
-use crate::domain::event::{Body, BudgetGranted, Event, GoalClosed, GoalStarted, Key, Place};
+use crate::domain::event::{Body, BudgetGranted, Event, GoalClosed, GoalStarted, Key, Place, TimedOut};
 use crate::domain::goal::{Goal, GoalState};
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::request_goal::{AmendGoal, CompleteGoal, GrantBudget, StartGoal};
@@ -180,9 +180,14 @@ impl Engine {
         let mut goals = Vec::new();
         for workflow in self.state.open_goals.workflows() {
             let name = self.state.names.text(NameKind::Workflow, workflow);
-            let until = now.plus_ms(-self.goal_rules.idle_timeout_ms(name));
-            let idle = self.idle_goals(store, workflow, until, most - goals.len());
-            goals.extend(idle.into_iter().map(|(_, goal)| goal.to_string()));
+            let timeout_ms = self.goal_rules.idle_timeout_ms(name);
+            let idle = self.idle_goals(store, workflow, now.plus_ms(-timeout_ms), most - goals.len());
+            // Of a goal of the past, told now, the time was over then; so it belongs to the windows of that time.
+            let timed_out = |(last_at, goal): (UnixMillis, Arc<str>)| TimedOut {
+                goal: goal.to_string(),
+                ended_at: Some(last_at.plus_ms(timeout_ms).min(now)),
+            };
+            goals.extend(idle.into_iter().map(timed_out));
         }
         (!goals.is_empty()).then_some(Event { at: now, body: Body::GoalsTimedOut { goals } })
     }

@@ -186,7 +186,7 @@ pub fn needs(state: &mut State, store: &dyn ColdStore, event: &Event) {
             of_untold(state, store, &started.goal, started.workflow);
         }
         Body::GoalClosed(closed) | Body::GoalAmended(closed) => goals(state, store, &closed.goal, ""),
-        Body::GoalsTimedOut { goals: of } => of.iter().for_each(|goal| goals(state, store, goal, "")),
+        Body::GoalsTimedOut { goals: of } => of.iter().for_each(|of| goals(state, store, &of.goal, "")),
         Body::BudgetGranted(granted) => goals(state, store, &granted.goal, ""),
         Body::AccountOpened(opened) if opened.goal.is_empty() => account(state, store, opened.key),
         Body::AccountOpened(opened) => goals(state, store, &opened.goal, ""),

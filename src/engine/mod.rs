@@ -262,6 +262,11 @@ impl Engine {
         let state = self.state.tasks.get(&task)?;
         let name = self.state.names.text(NameKind::Task, task);
         let settings = &self.catalog.task(name).or(self.catalog.default_task())?.settings;
+        if !settings.strata.is_empty() {
+            // The router gives each model other requests: their overall rates say nothing of each other.
+            let cleared = FlagLook { task, pairs: Vec::new(), raised: None };
+            return state.flag.raised.map(|_| Event { at: now, body: Body::FlagLooked(Box::new(cleared)) });
+        }
         let comparisons = flag::comparisons(state.cells.iter().map(|(id, c)| (*id, c)), |id| self.may_serve(task, id));
         let look: FlagLook = flag::look(task, &state.flag, &comparisons, settings.flag_margin)?;
         Some(Event { at: now, body: Body::FlagLooked(Box::new(look)) })

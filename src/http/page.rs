@@ -201,7 +201,7 @@ fn per_accepted_goal(goals: &pb::GoalFigures, before: &dyn Fn(Option<f64>) -> Ma
             @if let Some(interval) = &goals.cost_per_accepted_goal_interval {
                 p { "90 % interval " (usd(interval.low)) "–" (usd(interval.high)) }
             }
-            p { (count(goals.accepted)) " of " (count(goals.closed)) " closed goals accepted" }
+            p { (count(goals.accepted)) " of " (count(goals.closed)) " closed goals accepted; calls of no goal count too" }
             @if let Some(share) = goals.failure_cost_share { p { (percent(share)) " spent on the others" } }
             (before(goals.changes.and_then(|changes| changes.cost_per_accepted_goal)))
         },

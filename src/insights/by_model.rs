@@ -31,7 +31,9 @@ pub(super) fn by_model(
     let row = |(id, tally): (&NameId, &Tally)| {
         let offered = settings.and_then(|of| candidate(engine, of, *id));
         let p95_ms = engine.state.cell(task, *id).and_then(|cell| cell.latency.p95_ms());
-        let probability_best = best.get(id).copied();
+        // Where features tell requests apart, which model is best depends on the request.
+        let told_apart = settings.is_some_and(|of| !of.settings.strata.is_empty());
+        let probability_best = best.get(id).copied().filter(|_| !told_apart);
         ModelInsights { p95_latency_ms: p95_ms, probability_best, ..figures(engine, offered, *id, tally, calls) }
     };
     let mut rows: Vec<ModelInsights> = shown.iter().map(row).collect();

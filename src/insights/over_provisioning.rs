@@ -60,8 +60,11 @@ pub(super) fn over_provisioning(engine: &Engine, task: NameId, traffic: Traffic<
     let comparisons = flag::comparisons(state.cells.iter().map(|(id, c)| (*id, c)), |id| engine.may_serve(task, id));
     let standing = flag::standing(&state.flag, &comparisons, untried(engine, task, name, state));
     let margin = settings.flag_margin;
+    let told_apart = !settings.strata.is_empty();
+    let standing = if told_apart { FlagStanding::NotFlagged } else { standing };
     let pair = pair(engine, state, &comparisons, standing, margin);
     let probability = match (pair.incumbent, pair.cheaper, standing) {
+        _ if told_apart => None,
         (Some(_), Some(_), FlagStanding::InsufficientData(_)) => None,
         (Some((_, incumbent)), Some((_, cheaper)), _) => Some(flag::probability(cheaper, incumbent, margin)),
         _ => None,

@@ -153,6 +153,10 @@ fn arm_row(arm: Arm, of: &ProofTally) -> ArmRow {
 fn estimate(engine: &Engine, task: NameId, models: &BTreeMap<NameId, Tally>, days: f64) -> Option<UnprovenEstimate> {
     let names = &engine.state.names;
     let name = names.text(NameKind::Task, task);
+    // Where features tell requests apart models get different ones: another model's mean cost and success are of other work.
+    if engine.task(name).is_ok_and(|of| !of.settings.strata.is_empty()) {
+        return None;
+    }
     let mut all = Tally::default();
     models.values().for_each(|model| all.add(model));
     let known = models.iter().filter(|(_, of)| count(of.costed) >= LEAST_CALLS && of.successes + of.failures > 0);

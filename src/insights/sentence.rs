@@ -21,6 +21,12 @@ pub(super) struct Story<'a> {
 /// Tells it.
 pub(super) fn sentence(story: &Story<'_>) -> String {
     let row = story.row;
+    if !story.settings.strata.is_empty() {
+        return format!(
+            "{}: requests are told apart by features and models get different ones, so that their overall rates say nothing of each other; `oddsmaker whatif --policy always:MODEL --task {}` compares them.",
+            story.task, story.task
+        );
+    }
     match (row.standing, &row.incumbent_model, &row.cheaper_model) {
         (FlagStanding::Flagged, Some(incumbent), Some(cheaper)) => flagged(story, incumbent, cheaper),
         (FlagStanding::Flagged, ..) => format!("{}: flagged, but the models compared are gone.", story.task),

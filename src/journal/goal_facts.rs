@@ -7,13 +7,16 @@ use super::{fields, place};
 use crate::domain::budget::{AccountKey, Charge, Measure, OnExceed, Opened, Scope};
 use crate::domain::call::CallNo;
 use crate::domain::event::{
-    AlertRaised, Body, BudgetGranted, Event, Exhausted, Gated, GoalClosed, GoalStarted, PolicyVerdict,
+    AlertRaised, Body, BudgetGranted, Event, Exhausted, Gated, GoalClosed, GoalStarted, PolicyVerdict, TimedOut,
 };
 use crate::domain::goal::GoalState;
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{LabelsId, NameId};
 use crate::domain::outcome::QualityMicro;
 use crate::domain::time::UnixMillis;
+
+/// No time is said.
+const NOT_SAID: i64 = i64::MIN;
 
 /// A fact about goals, budgets or alerts as stored; `None`: it is about something else.
 pub(super) fn stored(event: &Event) -> Option<Stored> {
@@ -32,7 +35,10 @@ pub(super) fn stored(event: &Event) -> Option<Stored> {
         }),
         Body::GoalClosed(closed) => Stored::GoalClosed(closed_of(event.at, closed)),
         Body::GoalAmended(closed) => Stored::GoalAmended(closed_of(event.at, closed)),
-        Body::GoalsTimedOut { goals } => Stored::GoalsTimedOut(pb::GoalsTimedOut { goals: goals.clone() }),
+        Body::GoalsTimedOut { goals } => Stored::GoalsTimedOut(pb::GoalsTimedOut {
+            goals: goals.iter().map(|of| of.goal.clone()).collect(),
+            ended_at_ms: goals.iter().map(|of| of.ended_at.map_or(NOT_SAID, |at| at.0)).collect(),
+        }),
         Body::BudgetGranted(granted) => Stored::BudgetGranted(pb::BudgetGranted {
             goal: granted.goal.clone(),
             extra_nano: granted.extra.0,
@@ -65,7 +71,13 @@ pub(super) fn read(at: UnixMillis, stored: Stored) -> Result<Option<Body>, Codec
         })),
         Stored::GoalClosed(closed) => Body::GoalClosed(Box::new(closed_from(at, closed)?)),
         Stored::GoalAmended(closed) => Body::GoalAmended(Box::new(closed_from(at, closed)?)),
-        Stored::GoalsTimedOut(pb::GoalsTimedOut { goals }) => Body::GoalsTimedOut { goals },
+        Stored::GoalsTimedOut(pb::GoalsTimedOut { goals, ended_at_ms }) => {
+            let said = ended_at_ms.into_iter().map(|at| Some(UnixMillis(at)).filter(|_| at != NOT_SAID));
+            let ends = said.chain(std::iter::repeat(None));
+            Body::GoalsTimedOut {
+                goals: goals.into_iter().zip(ends).map(|(goal, ended_at)| TimedOut { goal, ended_at }).collect(),
+            }
+        }
         Stored::BudgetGranted(granted) => Body::BudgetGranted(Box::new(BudgetGranted {
             goal: granted.goal,
             extra: NanoUsd(granted.extra_nano),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::budget::{AccountKey, Charge, Measure, OnExceed, Opened, Scope};
-use crate::domain::event::{AlertRaised, BudgetGranted, Exhausted, Gated, GoalClosed, GoalStarted};
+use crate::domain::event::{AlertRaised, BudgetGranted, Exhausted, Gated, GoalClosed, GoalStarted, TimedOut};
 use crate::domain::goal::GoalState;
 use crate::journal::goal_facts::{charges, charges_of, opened, opened_of};
 
@@ -84,7 +84,9 @@ pub(super) fn body() -> impl Strategy<Value = Body> {
         started().prop_map(|s| Body::GoalStarted(Box::new(s))),
         closed().prop_map(|c| Body::GoalClosed(Box::new(c))),
         closed().prop_map(|c| Body::GoalAmended(Box::new(c))),
-        vec(text(), 0..4).prop_map(|goals| Body::GoalsTimedOut { goals }),
+        vec((text(), option::of(instant())), 0..4).prop_map(|goals| Body::GoalsTimedOut {
+            goals: goals.into_iter().map(|(goal, ended_at)| TimedOut { goal, ended_at }).collect(),
+        }),
         any::<i64>().prop_map(|before| Body::DetailDropped { before: UnixMillis(before) }),
         (text(), money(), text(), text(), key()).prop_map(|(goal, extra, approver, reason, key)| {
             Body::BudgetGranted(Box::new(BudgetGranted { goal, extra, approver, reason, key }))

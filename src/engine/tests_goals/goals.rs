@@ -119,9 +119,15 @@ fn an_idle_goal_times_out_by_its_workflow_and_may_still_be_told_how_it_ended() {
         key: None,
     };
     assert!(matches!(engine.complete_goal(&NoStore, &otherwise, NOW), Err(EngineError::Precondition(_))));
-    let late = engine.time_out_goals(&NoStore, NOW.plus_ms(72 * HOUR_MS), 10).unwrap();
+    let late = engine.time_out_goals(&NoStore, NOW.plus_ms(90 * HOUR_MS), 10).unwrap();
     fold(&mut engine, &[late]);
-    assert_eq!(state(&engine, "slow"), Some(GoalState::TimedOut));
+    let closing = engine.state.goals["slow"].closing.unwrap();
+    let then = NOW.plus_ms(72 * HOUR_MS);
+    assert_eq!(
+        (closing.state, closing.at),
+        (GoalState::TimedOut, then),
+        "when its time was over, not when that was found"
+    );
     assert_eq!(engine.state.open_goals, crate::domain::open_goals::OpenGoals::default());
 }
 

@@ -123,7 +123,7 @@ impl Reader {
         let found = values.get_value_by_name(name);
         if found.is_none() {
             let known: Vec<_> = values.values().map(|value| value.name().to_owned()).collect();
-            self.refuse(path, unknown("is none of the known values", name, &known));
+            self.refuse(path, unknown_value(name, &known));
         }
         found.map(|found| Proto::EnumNumber(found.number()))
     }
@@ -192,15 +192,26 @@ fn described(value: &Value) -> String {
     }
 }
 
-/// How alike two names must be, from 0 to 1, for one to be offered in place of the other.
+/// How alike two names must be, from 0 to 1, for one to be offered in place of the other. Values of an enum begin alike, so more is
+/// asked of them.
 const ALIKE: f64 = 0.75;
+const VALUES_ALIKE: f64 = 0.96;
 
 /// "is no field of this message; did you mean `task_type`?", or all known names where none is near and they are few.
 pub(crate) fn unknown(what: &str, name: &str, known: &[String]) -> String {
+    unlike(what, name, known, ALIKE)
+}
+
+/// The same of a value of an enum.
+fn unknown_value(name: &str, known: &[String]) -> String {
+    unlike("is none of the known values", name, known, VALUES_ALIKE)
+}
+
+fn unlike(what: &str, name: &str, known: &[String], alike: f64) -> String {
     let near = |candidate: &&String| strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase());
     let nearest = known.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
     match nearest {
-        Some(nearest) if near(&nearest) >= ALIKE => format!("{what}; did you mean `{nearest}`?"),
+        Some(nearest) if near(&nearest) >= alike => format!("{what}; did you mean `{nearest}`?"),
         _ if known.is_empty() => format!("{what}; there is none"),
         _ => format!("{what}; known are {}", known.join(", ")),
     }

@@ -6,6 +6,7 @@ use crate::domain::flag::FlagStanding;
 use crate::domain::money::NanoUsd;
 use crate::domain::outcome::OutcomeOf;
 use crate::domain::request::PolicyRequest;
+use crate::domain::strata::{Feature, Strata};
 use crate::insights::tests_support::{GPT_4O, MINI, TURBO, World, asks, came_to, elsewhere, hours_back, used};
 use crate::insights::{Filters, OverProvisioning, Query, SelectedBy, SignalKind};
 
@@ -114,6 +115,22 @@ fn without_a_cheaper_model_there_is_nothing_to_compare_once_all_were_tried() {
     let tried = row(&world, 24);
     assert_eq!((tried.standing, tried.cheaper_model.as_deref()), (FlagStanding::NotFlagged, None));
     assert!(tried.sentence.ends_with("nothing cheaper to move them to."), "{}", tried.sentence);
+}
+
+#[test]
+fn models_that_get_different_requests_are_not_compared_by_their_overall_rates() {
+    let difficulty = Feature::Number { name: "difficulty".to_owned(), edges: vec![0.5] };
+    let strata = std::sync::Arc::new(Strata::new(vec![difficulty]).unwrap());
+    let mut world = World::with(TaskSettings { strata, ..TaskSettings::default() });
+    taught(&mut world, MINI, 300, 3);
+    taught(&mut world, GPT_4O, 400, 4);
+    let report = world.last_hours(24);
+    let row = &report.by_task[0].over_provisioning;
+    assert_eq!((row.standing, row.probability, row.e_value), (FlagStanding::NotFlagged, None, None));
+    assert!(row.sentence.starts_with("tickets: requests are told apart by features"), "{}", row.sentence);
+    assert!(report.signals.iter().all(|s| s.kind != SignalKind::CheaperEquivalent), "{:?}", report.signals);
+    assert!(report.by_task[0].by_model.iter().all(|m| m.probability_best.is_none()));
+    assert!(report.savings.unwrap().unproven_estimates.is_empty());
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn step(store: &SledStore, state: &mut State) {
 
 fn closed_by(event: Option<Event>) -> Vec<String> {
     match event.map(|event| event.body) {
-        Some(Body::GoalsTimedOut { goals }) => goals,
+        Some(Body::GoalsTimedOut { goals }) => goals.into_iter().map(|of| of.goal).collect(),
         None => Vec::new(),
         Some(other) => panic!("{other:?}"),
     }
