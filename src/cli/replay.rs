@@ -144,12 +144,18 @@ fn legend(tables: &[Table], args: &ReplayArgs, out: &mut dyn Write) -> Result<()
     Ok(())
 }
 
+/// Columns that say what came of a query: nobody can go by them beforehand.
+const OUTCOMES: [&str; 6] = ["success", "quality", "cost_usd", "completion_tokens", "latency_ms", "steps"];
+
 /// `COLUMN:EDGE,EDGE` or `COLUMN=VALUE,VALUE`.
 fn parse_feature(text: &str) -> Result<Feature, String> {
     let parts = text.find([':', '=']).map(|at| (&text[..at], text.as_bytes()[at], &text[at + 1..]));
     let Some((name, sign, list)) = parts.filter(|(name, _, list)| !name.is_empty() && !list.is_empty()) else {
         return Err("write COLUMN:EDGE,EDGE or COLUMN=VALUE,VALUE".to_owned());
     };
+    if OUTCOMES.contains(&name) {
+        return Err(format!("`{name}` is known only after the call"));
+    }
     let items = list.split(',').map(str::trim);
     if sign == b'=' {
         return Ok(Feature::Label { key: name.to_owned(), values: items.map(str::to_owned).collect() });

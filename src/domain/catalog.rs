@@ -307,7 +307,17 @@ impl TaskSettings {
     /// How the objective compares draws.
     #[must_use]
     pub fn rule(&self) -> choose::Rule {
-        match self.objective {
+        self.rule_of(self.objective)
+    }
+
+    /// The rule under the other objective.
+    #[must_use]
+    pub fn other_rule(&self) -> choose::Rule {
+        self.rule_of(if self.objective == Objective::Success { Objective::NetValue } else { Objective::Success })
+    }
+
+    fn rule_of(&self, objective: Objective) -> choose::Rule {
+        match objective {
             Objective::Success => choose::Rule::Tolerance { tolerance: self.tolerance },
             Objective::NetValue => {
                 choose::Rule::NetValue { value_usd: self.value.usd(), failure_cost_usd: self.failure_cost.usd() }

@@ -137,6 +137,8 @@ impl GoalSums {
     #[must_use]
     pub fn of(call: &Call) -> Self {
         let mut sums = Self { open: i64::from(matches!(call.stage, super::call::Stage::Open(_))), ..Self::default() };
+        // What a call cost that nobody told of is not known.
+        sums.unpriced = i64::from(matches!(call.stage, super::call::Stage::Expired));
         let Some(settled) = call.settled() else { return sums };
         let wide = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let cost = settled.cost.map_or(0, |c| wide(c.0));
@@ -270,10 +272,12 @@ impl Goal {
         self.arms.iter().find(|(of, _)| *of == task).map(|(_, arm)| *arm)
     }
 
-    /// Adds a note; of too many, the first stays and the oldest of the others goes.
+    /// Adds a note; of too many, the first stays and the oldest of the others goes: of those that grant nothing, while there is one.
     pub fn note(&mut self, note: Note) {
         if self.notes.len() >= NOTES_MAX {
-            self.notes.remove(1);
+            let grants = |note: &Note| matches!(note.what, NoteKind::Granted(_));
+            let oldest = self.notes.iter().skip(1).position(|note| !grants(note));
+            self.notes.remove(oldest.unwrap_or(0) + 1);
         }
         self.notes.push(note);
     }

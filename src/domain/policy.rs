@@ -21,6 +21,8 @@ pub struct Contest {
     pub unfit: Vec<usize>,
     /// The rule in force.
     pub rule: Rule,
+    /// What the rule would be by the same settings under the other objective.
+    pub other: Rule,
     /// η in force, in [0, 1].
     pub floor: f64,
 }
@@ -118,7 +120,7 @@ impl Contest {
             }
             Policy::Tuned(tuning) => {
                 let floor = tuning.floor.unwrap_or(self.floor);
-                with_floor(&propensities_by_rule(&self.arms, tuning.applied(self.rule)), floor)
+                with_floor(&propensities_by_rule(&self.arms, tuning.applied(self.rule, self.other)), floor)
             }
         };
         Some(self.fitted(chances))
@@ -136,20 +138,15 @@ impl Contest {
 }
 
 impl Tuning {
-    /// The rule with these settings instead of its own.
-    fn applied(&self, rule: Rule) -> Rule {
-        let (mut tolerance, mut stakes, mut objective) = (0.0, (0.0, 0.0), Objective::Success);
-        match rule {
-            Rule::Tolerance { tolerance: own } => tolerance = own,
-            Rule::NetValue { value_usd, failure_cost_usd } => {
-                (stakes, objective) = ((value_usd, failure_cost_usd), Objective::NetValue);
-            }
-        }
-        match self.objective.unwrap_or(objective) {
-            Objective::Success => Rule::Tolerance { tolerance: self.tolerance.unwrap_or(tolerance) },
-            Objective::NetValue => Rule::NetValue {
-                value_usd: self.value.map_or(stakes.0, NanoUsd::usd),
-                failure_cost_usd: self.failure_cost.map_or(stakes.1, NanoUsd::usd),
+    /// The rule with these settings instead of its own; `other` is what it would be under the other objective.
+    fn applied(&self, rule: Rule, other: Rule) -> Rule {
+        let is_net = matches!(rule, Rule::NetValue { .. });
+        let wants_net = self.objective.map_or(is_net, |objective| objective == Objective::NetValue);
+        match if wants_net == is_net { rule } else { other } {
+            Rule::Tolerance { tolerance } => Rule::Tolerance { tolerance: self.tolerance.unwrap_or(tolerance) },
+            Rule::NetValue { value_usd, failure_cost_usd } => Rule::NetValue {
+                value_usd: self.value.map_or(value_usd, NanoUsd::usd),
+                failure_cost_usd: self.failure_cost.map_or(failure_cost_usd, NanoUsd::usd),
             },
         }
     }
@@ -260,6 +257,7 @@ mod tests {
             arms: vec![(beta(80.0, 20.0), Some(1)), (beta(95.0, 6.0), Some(30)), (beta(18.0, 2.0), None)],
             unfit: Vec::new(),
             rule: Rule::Tolerance { tolerance: 0.01 },
+            other: Rule::NetValue { value_usd: 5.0, failure_cost_usd: 1.0 },
             floor: 0.03,
         }
     }

@@ -77,7 +77,8 @@ impl ProofTally {
     pub fn of_call(call: &Call) -> Option<(UnixMillis, ProofKey, Self)> {
         let (traits, settled) = (call.traits, call.settled()?);
         let first = traits.assigned == Assigned::ByDecision && call.number == call.decision;
-        if !first || call.evaluation || call.is_retry() {
+        // One whose outcome named a goal is part of that goal.
+        if !first || call.evaluation || call.is_retry() || !call.goal.is_empty() {
             return None;
         }
         let (workflow, labels) = if call.coarse { OTHERS } else { (call.workflow, call.labels) };

@@ -131,7 +131,9 @@ fn acceptance(strata: &[Slice], total: &Slice, margin: f64) -> Difference {
     let se = (of_mean(|of| &of.served) + of_mean(|of| &of.held_out)).sqrt();
     let moved = |of: &ProofTally| likely(of) - rate(of);
     let centre = value + moved(&total.served) - moved(&total.held_out);
-    difference(value, centre, se, margin, total.held_out.units)
+    let found = difference(value, centre, se, margin, total.held_out.units);
+    let within = |x: f64| x.clamp(-1.0, 1.0);
+    Difference { interval: (within(found.interval.0), within(found.interval.1)), ..found }
 }
 
 /// Σ w_k · `of`(k), weighted by the `units` of the served arm.

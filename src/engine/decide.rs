@@ -353,8 +353,10 @@ impl Engine {
         decided.estimate_source = chosen.source;
         decided.hold = chosen.hold;
         (decided.competitors, decided.unfit) = competitors(seats, admission);
-        // A fallback is a choice of the router's, which has no say in the other arms.
-        let allowed = request.fallback_allowed && matches!(assigned.arm, Arm::Router | Arm::Pinned);
+        // A fallback is a choice of the router's, which has no say in the other arms. Without a goal nothing would tie what it
+        // costs to the arm of the first call, so that arms would not be compared by all they cost.
+        let compared = assigned.by == Assigned::ByDecision;
+        let allowed = request.fallback_allowed && matches!(assigned.arm, Arm::Router | Arm::Pinned) && !compared;
         let fallbacks = if allowed { add_fallbacks(decided, seats, admission, rule, choice) } else { Vec::new() };
         // A choice that a budget forced is asked for again next time: there may be more money then.
         let steers = assigned.steers() && !request.irreversible && choice.downgraded_by.is_none();

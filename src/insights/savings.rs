@@ -182,7 +182,8 @@ fn estimate(engine: &Engine, task: NameId, models: &BTreeMap<NameId, Tally>, day
 
 fn sentence(row: &SavingsRow) -> String {
     let (task, units) = (&row.task, if row.of_goals { "goals" } else { "calls" });
-    let model = row.holdout_model.as_ref().map_or_else(String::new, |model| format!(" on {model}"));
+    let model =
+        row.holdout_model.as_ref().map_or_else(String::new, |model| format!(" on {model} (where it may be served)"));
     let held_out = row.arms.iter().find(|arm| arm.arm == Arm::Holdout).map_or(0, |arm| arm.units);
     if row.standing == SavingsStanding::NoHoldout {
         return format!("Nothing of {task} is held out, so nothing is proven: set `holdout` in models.toml.");

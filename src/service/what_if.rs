@@ -253,8 +253,8 @@ fn contest(draw: &Draw, settings: &TaskSettings) -> Contest {
         let posterior = Beta::new(shape(c.alpha_micro), shape(c.beta_micro)).unwrap_or(Beta::UNIFORM);
         (posterior, c.cost.map(|cost| cost.0))
     });
-    let (rule, floor) = (settings.rule(), settings.exploration_floor);
-    Contest { arms: arms.collect(), unfit: draw.unfit.clone(), rule, floor }
+    let (rule, other, floor) = (settings.rule(), settings.other_rule(), settings.exploration_floor);
+    Contest { arms: arms.collect(), unfit: draw.unfit.clone(), rule, other, floor }
 }
 
 /// The settings a draw was made by.

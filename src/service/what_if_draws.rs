@@ -12,8 +12,12 @@ use crate::domain::time::UnixMillis;
 use crate::journal::codec::{self, Glance};
 use crate::journal::{JournalError, JournalReader};
 
-/// Draws that are kept: at 140 µs each for two policies and five candidates, less than six seconds.
+/// Draws that are kept.
 pub(super) const DRAWS_MAX: usize = 40_000;
+
+/// Their competitors that are kept, over all draws: the chances of a draw take some 30 µs for each, so that a question takes a second
+/// or two.
+const COMPETITORS_MAX: usize = 40_000;
 
 /// Later calls of the draws that are kept, over all draws.
 const FOLLOWERS_MAX: usize = 400_000;
@@ -60,6 +64,7 @@ pub(super) struct Draws {
     /// By a number that has nothing to do with the draw, so that the first of them are a sample.
     kept: BTreeMap<(u64, CallNo), Draw>,
     followers: usize,
+    competitors: usize,
     /// Draws in the window, kept or not.
     pub(super) seen: u64,
     pub(super) left_out: LeftOut,
@@ -69,7 +74,7 @@ impl Draws {
     /// No draws yet of [`from`, `until`), of one task type or all.
     pub(super) fn new(from: UnixMillis, until: UnixMillis, task: Option<NameId>) -> Self {
         let (kept, left_out) = (BTreeMap::new(), LeftOut::default());
-        Self { from, until, task, most: DRAWS_MAX, kept, followers: 0, seen: 0, left_out }
+        Self { from, until, task, most: DRAWS_MAX, kept, followers: 0, competitors: 0, seen: 0, left_out }
     }
 
     /// Reads the record from the window on; `stop` ends it early.
@@ -121,6 +126,7 @@ impl Draws {
         }
         if let Some(draw) = self.draw(decided) {
             self.seen += 1;
+            self.competitors += draw.competitors.len();
             self.kept.insert(place(draw.number), draw);
             self.trim();
         }
@@ -157,9 +163,11 @@ impl Draws {
     }
 
     fn trim(&mut self) {
-        while self.kept.len() > self.most || (self.followers > FOLLOWERS_MAX && self.kept.len() > 1) {
+        let too_much = |of: &Self| of.followers > FOLLOWERS_MAX || of.competitors > COMPETITORS_MAX;
+        while self.kept.len() > self.most || (too_much(self) && self.kept.len() > 1) {
             let Some((_, dropped)) = self.kept.pop_last() else { return };
             self.followers -= dropped.followers.len();
+            self.competitors -= dropped.competitors.len();
         }
     }
 }

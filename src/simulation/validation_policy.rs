@@ -80,7 +80,8 @@ fn run(world: &PolicyWorld, seed: u64) -> Run {
     let costs: Vec<u64> = (0..world.rates.len()).map(|arm| CHEAPEST_NANO * 10u64.pow(arm as u32)).collect();
     let expected: Vec<Option<u64>> = costs.iter().copied().map(Some).collect();
     let settings = TaskSettings { exploration_floor: world.floor, ..TaskSettings::default() };
-    let mut contest = Contest { arms: Vec::new(), unfit: Vec::new(), rule: settings.rule(), floor: world.floor };
+    let (rule, other) = (settings.rule(), settings.other_rule());
+    let mut contest = Contest { arms: Vec::new(), unfit: Vec::new(), rule, other, floor: world.floor };
     let mut learner = Learner::new(settings, &expected);
     let ids: Vec<u32> = (0..costs.len() as u32).collect();
     let named = |place: usize| matches!(&world.policy, Policy::Only(names) if names.contains(&place.to_string()));

@@ -53,7 +53,7 @@ impl Story {
 
 /// The report without the window it was asked for.
 async fn figures_of(daemon: &Daemon) -> pb::GetInsightsResponse {
-    pb::GetInsightsResponse { window: None, ..insights(&mut daemon.insights().await).await }
+    pb::GetInsightsResponse { window: None, savings: None, ..insights(&mut daemon.insights().await).await }
 }
 
 fn flip(path: &Path, at: usize) {

@@ -16,7 +16,7 @@ use super::harness::{Daemon, Home, files, stop_with_a_log_nobody_reads};
 
 /// The report without the window it was asked for.
 fn figures(report: pb::GetInsightsResponse) -> pb::GetInsightsResponse {
-    pb::GetInsightsResponse { window: None, ..report }
+    pb::GetInsightsResponse { window: None, savings: None, ..report }
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ async fn the_record_of_dropped_detail_gives_way_to_a_snapshot() {
     let months = || pb::GetInsightsRequest { lookback_hours: Some(2_000.0), ..Default::default() };
     let figures = async |daemon: &Daemon| {
         let report = report(&mut daemon.insights().await, months()).await;
-        pb::GetInsightsResponse { window: None, ..report }
+        pb::GetInsightsResponse { window: None, savings: None, ..report }
     };
     let daemon = home.start_with(settings);
     let told = figures(&daemon).await;
