@@ -296,6 +296,7 @@ fn report(answer: &PolicyAnswer, at: UnixMillis, number: u64) -> OutcomeReport {
         step: String::new(),
         tool: String::new(),
         model_served: String::new(),
+        source: String::new(),
         evidence: String::new(),
         output_ref: String::new(),
         evaluation: false,

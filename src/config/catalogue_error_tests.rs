@@ -324,6 +324,31 @@ features = [{ name = "a", edges = [1, 2, 3, 4, 5, 6, 7] }, { label = "b", values
 }
 
 #[test]
+fn sources_are_refused_where_they_are_wrong() {
+    let lines = r#"[[task]]
+id = "t"
+candidates = ["gpt-4o"]
+sources = [
+  { id = "ci", weight = 1.5 },
+  { id = "judge" },
+  { weight = 0.5 },
+  { id = "ci", max_share = 0.5 },
+  { id = "*", max_share = 0.5 },
+  { id = "*", max_share = 0.5, share = 1 },
+]
+"#;
+    let expected = [
+        "16:25 task[0].sources[0].weight: 1.5 is not from 0 to 1",
+        "17:3 task[0].sources[1]: a source needs `weight` or `max_share`",
+        "18:3 task[0].sources[2].id: `id` is missing",
+        "19:3 task[0].sources[3]: the source `ci` is declared twice",
+        "21:3 task[0].sources[5]: the source `*` is declared twice",
+        "21:32 task[0].sources[5].share: unknown key `share`",
+    ];
+    assert_eq!(short(lines), expected);
+}
+
+#[test]
 fn the_top_level_is_checked_too() {
     assert_eq!(shorten(&bad("")), ["1:1 schema: `schema` is missing"]);
     let expected = [

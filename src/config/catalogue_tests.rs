@@ -13,6 +13,7 @@ use crate::domain::param::ParamValue;
 use crate::domain::pricing::{MatchStep, Usage};
 use crate::domain::rollout::{Holdout, Mode, Rollout};
 use crate::domain::time::UnixMillis;
+use crate::domain::trust::{Limits, Sources};
 
 pub(super) const MODELS: &str = r#"schema = 1
 [[model]]
@@ -92,6 +93,7 @@ half_life_outcomes = 1_386
 evidence_cap = 5_000
 change_detection = false
 features = [{ name = "difficulty", edges = [0.3, 0.6] }, { label = "language", values = ["en"] }]
+sources = [{ id = "user-thumbs", weight = 0.5, max_share = 0.2 }, { id = "*", max_share = 0.333_333_4 }]
 decision_ttl = "90s"
 shadow = ["4o#concise"]
 rules = [{ when = { label = "cached", equals = "true", step = "s", reversible = true }, verdict = "no_model", reason = "cached" }]
@@ -149,6 +151,9 @@ fn a_whole_catalogue_is_read() {
     let texts: Vec<&str> = settings.strata.all().iter().map(|s| &*s.1).collect();
     assert_eq!((texts.len(), texts[1]), (8, "0.3 <= difficulty < 0.6, language = en"));
     assert!(TaskSettings::default().strata.is_empty());
+    let limits = |weight_micro, max_share_micro| Limits { weight_micro, max_share_micro };
+    let declared = vec![("user-thumbs".to_owned(), limits(500_000, 200_000))];
+    assert_eq!(*settings.sources, Sources { declared, others: limits(1_000_000, 333_333) });
     let untold = TaskSettings::default();
     assert!(!untold.rollout.is_in_force(), "the router serves all");
     assert!(untold.memory.is_perfect() && untold.detects_changes, "changes are looked for, nothing else is forgotten");

@@ -43,6 +43,7 @@ mod settings_keys;
 #[cfg(test)]
 mod settings_keys_tests;
 mod shown;
+mod sources;
 mod tasks;
 mod values;
 mod workflows;

@@ -14,6 +14,7 @@ use super::features::read_strata;
 use super::report::quoted;
 use super::rollout::read_rollout;
 use super::section::{Section, Value};
+use super::sources::read_sources;
 
 /// Shortest and longest time a decision waits for its outcome.
 const DECISION_TTL_MS: std::ops::RangeInclusive<i64> = 1_000..=30 * DAY_MS;
@@ -92,6 +93,10 @@ pub(super) fn read_settings(section: &Section<'_>, design: &TaskSettings) -> Tas
         strata: match section.get("features") {
             Some(features) => Arc::new(read_strata(&features)),
             None => design.strata.clone(),
+        },
+        sources: match section.get("sources") {
+            Some(sources) => Arc::new(read_sources(&sources)),
+            None => design.sources.clone(),
         },
     };
     if let Some(objective) = objective.filter(|_| settings.objective == Objective::NetValue)

@@ -132,6 +132,8 @@ pub struct Settled {
     pub overrun: bool,
     /// Digest of the report that settled it.
     pub body: u64,
+    /// Who told what came of it; `NONE`: nobody said.
+    pub source: NameId,
 }
 
 /// A call's place in decision order. It does not depend on the order in which outcomes were told.
@@ -267,6 +269,12 @@ impl Call {
         }
         let graded = settled.quality.filter(|_| self.traits.quality_reward);
         Some(graded.map_or(if verdict.is_success() { 1_000_000 } else { 0 }, |q| q.0))
+    }
+
+    /// Who told its verdict; `NONE`: nobody said, or the end of its goal says it.
+    #[must_use]
+    pub fn source(&self) -> NameId {
+        self.settled().filter(|settled| settled.verdict.is_some()).map_or(NameId::NONE, |settled| settled.source)
     }
 
     /// The failure reason, when it failed.

@@ -11,6 +11,7 @@ use super::param::ParamValue;
 use super::rollout::Rollout;
 use super::strata::Strata;
 use super::time::UnixMillis;
+use super::trust::Sources;
 
 /// The service tier a call was bought at; each has its own price rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -301,6 +302,8 @@ pub struct TaskSettings {
     pub rollout: Rollout,
     /// What tells its requests apart, and the strata that makes.
     pub strata: Arc<Strata>,
+    /// How far each source of outcomes is believed.
+    pub sources: Arc<Sources>,
 }
 
 impl TaskSettings {
@@ -349,6 +352,7 @@ impl Default for TaskSettings {
             rules: Vec::new(),
             rollout: Rollout::default(),
             strata: Arc::default(),
+            sources: Arc::default(),
         }
     }
 }

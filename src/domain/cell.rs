@@ -7,12 +7,13 @@ use super::call::{Call, CallNo};
 use super::catalog::{Price, Prior, TypicalUsage};
 use super::contextual::Known;
 use super::drift::FIRST_LOOK;
-use super::history::{BLOCK, History, Lesson, Memory, step};
+use super::history::{BLOCK, Block, History, Lesson, Memory, step};
 use super::money::NanoUsd;
 use super::outcome::CostSource;
 use super::pricing::Usage;
 use super::retries::Retries;
 use super::time::UnixMillis;
+use super::trust::Trust;
 
 /// Outcomes from which on a learned mean is used.
 pub const LEARNED_FROM: u64 = 20;
@@ -90,9 +91,14 @@ impl Cell {
     }
 
     /// The posterior under `prior` of a task type that forgets by `memory`, as of `now` and of `lessons` outcomes of the
-    /// task type: α₀ + Σ w·S, β₀ + Σ w·F over the blocks of the history. The prior does not decay.
+    /// task type: α₀ + Σ w·S, β₀ + Σ w·F over the blocks of the history. The prior does not decay. What each source told counts
+    /// as far as `trust` believes it ([`Trust::factors`]); shares are of the mass that is left by then.
     #[must_use]
-    pub fn remembered(&self, prior: Prior, memory: &Memory, now: UnixMillis, lessons: u64) -> Beta {
+    pub fn remembered(&self, prior: Prior, memory: &Memory, trust: &Trust, now: UnixMillis, lessons: u64) -> Beta {
+        if !trust.is_blind() {
+            let [(alpha, beta), (won, lost)] = self.believed(prior, memory, trust, now, lessons).0;
+            return Beta::new(alpha + won, beta + lost).unwrap_or(Beta::UNIFORM);
+        }
         if memory.is_perfect() {
             return self.posterior(prior);
         }
@@ -101,10 +107,56 @@ impl Cell {
         Beta::new(alpha, beta).unwrap_or(Beta::UNIFORM)
     }
 
-    /// What is known of the candidate by stratum, beside `whole`, its posterior; weighed as for [`Cell::remembered`].
+    /// What is known of the candidate by stratum, beside `whole`, its posterior under `prior`; weighed as for
+    /// [`Cell::remembered`]. Within a block sources count as spread evenly over strata.
     #[must_use]
-    pub fn by_stratum(&self, whole: Beta, memory: &Memory, now: UnixMillis, lessons: u64) -> Known {
-        Known { whole, strata: self.history.weighed_strata(memory, now, lessons) }
+    pub fn by_stratum(
+        &self,
+        (whole, prior): (Beta, Prior),
+        memory: &Memory,
+        trust: &Trust,
+        now: UnixMillis,
+        lessons: u64,
+    ) -> Known {
+        let believed = if trust.is_blind() { None } else { Some(self.believed(prior, memory, trust, now, lessons).1) };
+        let of_block = |block: &Block| {
+            let Some(factors) = &believed else { return (1.0, 1.0) };
+            let told = block.by_group(trust);
+            let part = |of: fn(&Evidence) -> u64| {
+                let kept: f64 = told.iter().zip(factors).map(|(told, f)| f * of(&told.evidence) as f64).sum();
+                kept / (of(&block.evidence).max(1) as f64)
+            };
+            (part(|e| e.successes_micro), part(|e| e.failures_micro))
+        };
+        Known { whole, strata: self.history.weighed_strata(memory, now, lessons, of_block) }
+    }
+
+    /// Its evidence by what `trust` believes of it beside `prior`, rounded to millionths: what other task types may go by.
+    #[must_use]
+    pub fn believed_evidence(&self, prior: Prior, trust: &Trust) -> Evidence {
+        if trust.is_blind() {
+            return self.evidence;
+        }
+        let [_, (won, lost)] = self.believed(prior, &Memory::default(), trust, UnixMillis(0), 0).0;
+        let micro = |mass: f64| (mass * 1e6).round() as u64;
+        Evidence { successes_micro: micro(won), failures_micro: micro(lost) }
+    }
+
+    /// Prior and believed evidence, each won and lost, and what an outcome of each group of `trust` counts.
+    fn believed(
+        &self,
+        prior: Prior,
+        memory: &Memory,
+        trust: &Trust,
+        now: UnixMillis,
+        lessons: u64,
+    ) -> ([(f64, f64); 2], Vec<f64>) {
+        let told = self.history.weighed_groups(trust, memory, now, lessons);
+        let base = (prior.successes_micro as f64 / 1e6, prior.failures_micro as f64 / 1e6);
+        let masses: Vec<f64> = told.iter().map(|(won, lost)| won + lost).collect();
+        let factors = trust.factors(&masses, base.0 + base.1);
+        let sum = |of: fn(&(f64, f64)) -> f64| told.iter().zip(&factors).map(|(told, f)| f * of(told)).sum::<f64>();
+        ([base, (sum(|t| t.0), sum(|t| t.1))], factors)
     }
 
     /// Adds what `call` contributes; `lessons` is the number of outcomes its task type has taught so far.
@@ -161,8 +213,8 @@ impl Cell {
         if let Some(reward_micro) = call.reward_micro() {
             let success = call.verdict().is_some_and(super::outcome::Verdict::is_success);
             let (number, at) = (lessons, call.counted_at);
-            let stratum = call.traits.stratum;
-            self.learn(&Lesson { call: call.number, at, number, reward_micro, success, stratum }, add);
+            let (stratum, source) = (call.traits.stratum, call.source());
+            self.learn(&Lesson { call: call.number, at, number, reward_micro, success, stratum, source }, add);
         }
     }
 

@@ -230,7 +230,8 @@ mod tests {
     fn tell_of(history: &mut History, call: u64, success: bool, stratum: Stratum) {
         let reward_micro = if success { 1_000_000 } else { 0 };
         let (at, number, call) = (UnixMillis(call as i64), call, CallNo(call));
-        history.change(&Lesson { call, at, number, reward_micro, success, stratum }, true);
+        let source = NameId::NONE;
+        history.change(&Lesson { call, at, number, reward_micro, success, stratum, source }, true);
     }
 
     /// The first outcome, from `from` on, after which a look every ten outcomes finds a change.

@@ -4,10 +4,14 @@
 //! amended truth goes to the block its call was decided in, so counts are what they would have been had it been known at
 //! once. It refuses to know what a reward means and when somebody looks.
 
+use std::borrow::Cow;
+
 use super::call::CallNo;
 use super::cell::Evidence;
+use super::names::NameId;
 use super::strata::Stratum;
 use super::time::UnixMillis;
+use super::trust::Trust;
 
 /// Outcomes in a new block.
 pub const BLOCK: u64 = 10;
@@ -33,6 +37,35 @@ pub struct Block {
     pub failures: u64,
     /// Of the reward mass, what calls of each stratum had, rising by stratum; calls of no stratum are only in the whole.
     pub strata: Vec<(Stratum, Evidence)>,
+    /// What each named source told of it, rising by source; what none named is only in the whole.
+    pub sources: Vec<(NameId, Told)>,
+}
+
+/// What one source told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Reward mass.
+    pub evidence: Evidence,
+    /// Successes, 0/1.
+    pub successes: u64,
+    /// Failures, 0/1.
+    pub failures: u64,
+}
+
+impl Told {
+    /// Outcomes it told.
+    #[must_use]
+    pub fn outcomes(&self) -> u64 {
+        self.successes + self.failures
+    }
+
+    /// Adds what another told, or takes it away.
+    pub fn change(&mut self, by: &Self, add: bool) {
+        step(&mut self.evidence.successes_micro, by.evidence.successes_micro, add);
+        step(&mut self.evidence.failures_micro, by.evidence.failures_micro, add);
+        step(&mut self.successes, by.successes, add);
+        step(&mut self.failures, by.failures, add);
+    }
 }
 
 impl Block {
@@ -51,26 +84,65 @@ impl Block {
         for (stratum, evidence) in &other.strata {
             self.change_stratum(*stratum, *evidence, true);
         }
+        for (source, told) in &other.sources {
+            self.change_source(*source, told, true);
+        }
+    }
+
+    /// All of it, as if one source had told it.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        Told { evidence: self.evidence, successes: self.successes, failures: self.failures }
+    }
+
+    /// What each group of `trust` told of it; the last is all others together.
+    #[must_use]
+    pub fn by_group(&self, trust: &Trust) -> Vec<Told> {
+        let mut rest = self.told();
+        let mut of = |id: Option<NameId>| {
+            let Some(id) = id else { return rest };
+            let found =
+                self.sources.binary_search_by_key(&id, |s| s.0).map(|at| self.sources[at].1).unwrap_or_default();
+            rest.change(&found, false);
+            found
+        };
+        trust.groups().map(|(id, _)| of(id)).collect()
     }
 
     fn change_stratum(&mut self, stratum: Stratum, by: Evidence, add: bool) {
         if stratum == Stratum::NONE {
             return;
         }
-        let at = match self.strata.binary_search_by_key(&stratum, |s| s.0) {
-            Ok(at) => at,
-            Err(at) if add => {
-                self.strata.insert(at, (stratum, Evidence::default()));
-                at
-            }
-            Err(_) => return,
-        };
+        let Some(at) = place(&mut self.strata, stratum, add) else { return };
         let evidence = &mut self.strata[at].1;
         step(&mut evidence.successes_micro, by.successes_micro, add);
         step(&mut evidence.failures_micro, by.failures_micro, add);
         if *evidence == Evidence::default() {
             self.strata.remove(at);
         }
+    }
+
+    fn change_source(&mut self, source: NameId, by: &Told, add: bool) {
+        if source == NameId::NONE {
+            return;
+        }
+        let Some(at) = place(&mut self.sources, source, add) else { return };
+        self.sources[at].1.change(by, add);
+        if self.sources[at].1 == Told::default() {
+            self.sources.remove(at);
+        }
+    }
+}
+
+/// Where `key` stands in a list that rises by key; `None`: nowhere, and it is not to be added.
+fn place<K: Ord + Copy, V: Default>(list: &mut Vec<(K, V)>, key: K, add: bool) -> Option<usize> {
+    match list.binary_search_by_key(&key, |entry| entry.0) {
+        Ok(at) => Some(at),
+        Err(at) if add => {
+            list.insert(at, (key, V::default()));
+            Some(at)
+        }
+        Err(_) => None,
     }
 }
 
@@ -89,6 +161,8 @@ pub struct Lesson {
     pub success: bool,
     /// The stratum of the call.
     pub stratum: Stratum,
+    /// Who told its outcome.
+    pub source: NameId,
 }
 
 /// How a task type forgets. Nothing of it changes what is stored.
@@ -146,11 +220,12 @@ pub struct History {
 }
 
 impl History {
-    /// A history as stored; `None` where blocks, or strata of a block, are not in order.
+    /// A history as stored; `None` where blocks, or strata or sources of a block, are not in order.
     #[must_use]
     pub fn restored(blocks: Vec<Block>, newest: Newest) -> Option<Self> {
         let in_order = blocks.windows(2).all(|pair| pair[0].from < pair[1].from)
-            && blocks.iter().all(|b| b.strata.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            && blocks.iter().all(|b| b.strata.windows(2).all(|pair| pair[0].0 < pair[1].0))
+            && blocks.iter().all(|b| b.sources.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let ends = blocks.last().is_none_or(|last| last.from <= newest.call);
         (in_order && ends).then_some(Self { blocks, newest })
     }
@@ -187,21 +262,77 @@ impl History {
         (won, lost)
     }
 
-    /// The same for each stratum by itself, rising by stratum.
+    /// The same for each group of `trust`, in its order.
     #[must_use]
-    pub fn weighed_strata(&self, memory: &Memory, now: UnixMillis, lessons: u64) -> Vec<(Stratum, (f64, f64))> {
+    pub fn weighed_groups(&self, trust: &Trust, memory: &Memory, now: UnixMillis, lessons: u64) -> Vec<(f64, f64)> {
+        if memory.is_perfect() {
+            // Integers, so that it does not matter how outcomes fell into blocks.
+            let of = |told: Told| (mass(told.evidence.successes_micro), mass(told.evidence.failures_micro));
+            return self.total().by_group(trust).into_iter().map(of).collect();
+        }
+        let mut sums = vec![(0.0, 0.0); trust.groups().count()];
+        self.weigh(memory, now, lessons, |block, weight| {
+            for (sum, told) in sums.iter_mut().zip(block.by_group(trust)) {
+                sum.0 += weight * mass(told.evidence.successes_micro);
+                sum.1 += weight * mass(told.evidence.failures_micro);
+            }
+        });
+        sums
+    }
+
+    /// The same for each stratum by itself, rising by stratum; of what was won and lost in a block counts as much as `believed`
+    /// says.
+    #[must_use]
+    pub fn weighed_strata(
+        &self,
+        memory: &Memory,
+        now: UnixMillis,
+        lessons: u64,
+        believed: impl Fn(&Block) -> (f64, f64),
+    ) -> Vec<(Stratum, (f64, f64))> {
         let mut sums: Vec<(Stratum, (f64, f64))> = Vec::new();
         self.weigh(memory, now, lessons, |block, weight| {
+            let (won, lost) = if block.strata.is_empty() { (1.0, 1.0) } else { believed(block) };
             for (stratum, evidence) in &block.strata {
                 let at = sums.binary_search_by_key(stratum, |s| s.0).unwrap_or_else(|at| {
                     sums.insert(at, (*stratum, (0.0, 0.0)));
                     at
                 });
-                sums[at].1.0 += weight * mass(evidence.successes_micro);
-                sums[at].1.1 += weight * mass(evidence.failures_micro);
+                sums[at].1.0 += weight * won * mass(evidence.successes_micro);
+                sums[at].1.1 += weight * lost * mass(evidence.failures_micro);
             }
         });
         sums
+    }
+
+    /// The history as changes are looked for in it: of every block what those told whose share is not limited, by their weights
+    /// (see [`Trust::for_changes`]). Within a block sources count as spread evenly over strata.
+    #[must_use]
+    pub fn for_changes(&self, trust: &Trust) -> Cow<'_, Self> {
+        if trust.is_blind() {
+            return Cow::Borrowed(self);
+        }
+        let part =
+            |micro: u64, kept: u64, all: u64| (u128::from(micro) * u128::from(kept) / u128::from(all.max(1))) as u64;
+        let believed = |block: &Block| {
+            let mut kept = Block { from: block.from, since: block.since, lesson: block.lesson, ..Block::default() };
+            for (told, weight) in block.by_group(trust).into_iter().zip(trust.for_changes()).filter(|(_, w)| *w > 0) {
+                let by = |micro| part(micro, weight.into(), 1_000_000);
+                kept.evidence.successes_micro += by(told.evidence.successes_micro);
+                kept.evidence.failures_micro += by(told.evidence.failures_micro);
+                kept.successes += told.successes;
+                kept.failures += told.failures;
+            }
+            let (now, all) = (kept.evidence, block.evidence);
+            let of_stratum = |(stratum, of): &(Stratum, Evidence)| {
+                let successes_micro = part(of.successes_micro, now.successes_micro, all.successes_micro);
+                let failures_micro = part(of.failures_micro, now.failures_micro, all.failures_micro);
+                (*stratum, Evidence { successes_micro, failures_micro })
+            };
+            kept.strata = block.strata.iter().map(of_stratum).collect();
+            kept
+        };
+        Cow::Owned(Self { blocks: self.blocks.iter().map(believed).collect(), newest: self.newest })
     }
 
     /// Hands over every block with its weight, newest first.
@@ -242,6 +373,8 @@ impl History {
         step(&mut block.evidence.failures_micro, evidence.failures_micro, add);
         block.change_stratum(lesson.stratum, evidence, add);
         step(if lesson.success { &mut block.successes } else { &mut block.failures }, 1, add);
+        let [successes, failures] = [lesson.success, !lesson.success].map(u64::from);
+        block.change_source(lesson.source, &Told { evidence, successes, failures }, add);
     }
 
     /// Forgets the blocks before the one that begins at `from`; all of them where none does.
@@ -296,7 +429,8 @@ mod tests {
     /// Of no stratum, or of one of two.
     fn lesson(call: u64, success: bool) -> Lesson {
         let (reward_micro, stratum) = (if success { 1_000_000 } else { 0 }, Stratum((call % 3) as u32));
-        Lesson { call: CallNo(call), at: UnixMillis(call as i64), number: call, reward_micro, success, stratum }
+        let source = NameId((call % 4) as u32);
+        Lesson { call: CallNo(call), at: UnixMillis(call as i64), number: call, reward_micro, success, stratum, source }
     }
 
     #[test]
@@ -382,6 +516,14 @@ mod tests {
                     (Stratum(s as u32), Evidence { successes_micro, failures_micro })
                 }).collect();
                 prop_assert_eq!(&block.strata, &expected);
+                let told = |source: u64| {
+                    let of = |won: bool| own().filter(|(call, s)| *call % 4 == source && **s == won).count() as u64;
+                    let [successes, failures] = [of(true), of(false)];
+                    let [successes_micro, failures_micro] = [successes, failures].map(|n| n * 1_000_000);
+                    (NameId(source as u32), Told { evidence: Evidence { successes_micro, failures_micro }, successes, failures })
+                };
+                let expected: Vec<_> = (1..4).map(told).filter(|(_, told)| told.outcomes() > 0).collect();
+                prop_assert_eq!(&block.sources, &expected);
             }
         }
     }

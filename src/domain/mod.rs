@@ -43,4 +43,5 @@ pub mod strata;
 pub mod time;
 pub mod token;
 pub mod tool;
+pub mod trust;
 pub mod uplift;

@@ -18,6 +18,8 @@ pub enum NameKind {
     Step,
     /// A tool.
     Tool,
+    /// A source of outcomes.
+    Source,
 }
 
 /// Number of a name within its kind; 0 is "no name".

@@ -172,6 +172,8 @@ pub struct OutcomeReport {
     pub tool: String,
     /// The model that served it, when it was not the one decided; empty: the one decided.
     pub model_served: String,
+    /// Who says so; empty: nobody in particular.
+    pub source: String,
     /// Opaque evidence; empty: none.
     pub evidence: String,
     /// Opaque reference to the output; empty: none.
@@ -207,6 +209,7 @@ impl OutcomeReport {
             step: String::new(),
             tool: String::new(),
             model_served: String::new(),
+            source: String::new(),
             evidence: String::new(),
             output_ref: String::new(),
             evaluation: false,

@@ -42,6 +42,8 @@ pub struct Amendment {
     pub cost: Option<NanoUsd>,
     /// By whom.
     pub by: String,
+    /// Which source of outcomes tells the verdict or score from now on; empty: none in particular.
+    pub source: String,
     /// Why.
     pub reason: String,
     /// Idempotency key.
@@ -81,14 +83,20 @@ impl Engine {
         let mut settled = *settled;
         settled.verdict = verdict(settled.verdict, amendment);
         settled.quality = amendment.quality.or(settled.quality);
+        let mut naming = Naming::default();
+        let tells = amendment.success.is_some() || amendment.quality.is_some() || amendment.failure_reason.is_some();
+        if tells {
+            settled.source = naming.source(&self.state.names, &amendment.source);
+        }
         if let Some(cost) = amendment.cost {
             settled.cost = Some(cost);
             settled.cost_source = CostSource::Reported;
             settled.overrun = known.hold.is_some_and(|hold| cost > hold);
         }
         let (by, reason, key) = (amendment.by.clone(), amendment.reason.clone(), amendment.key);
-        let body = Body::OutcomeAmended(Box::new(OutcomeAmended { call, settled, by, reason, key }));
-        Ok(Recorded { call, duplicate: false, events: vec![Event { at: now, body }], first_seq: None })
+        naming.events.push(Body::OutcomeAmended(Box::new(OutcomeAmended { call, settled, by, reason, key })));
+        let events = naming.events.into_iter().map(|body| Event { at: now, body }).collect();
+        Ok(Recorded { call, duplicate: false, events, first_seq: None })
     }
 
     /// Refuses a call whose detail was dropped: what it was is not known any more, so nothing about it can be changed.

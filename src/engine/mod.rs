@@ -52,6 +52,7 @@ use crate::domain::goal::GoalRules;
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::state::State;
 use crate::domain::time::UnixMillis;
+use crate::domain::trust::Trust;
 use naming::Naming;
 use table::TaskTable;
 
@@ -133,6 +134,9 @@ impl Engine {
             for candidate in &task.candidates {
                 naming.name(&self.state.names, NameKind::Candidate, &candidate.id);
                 naming.name(&self.state.names, NameKind::Candidate, &candidate.model.id);
+            }
+            for (source, _) in &task.settings.sources.declared {
+                naming.name(&self.state.names, NameKind::Source, source);
             }
         }
         naming.events.into_iter().map(|body| Event { at: now, body }).collect()
@@ -249,7 +253,8 @@ impl Engine {
         let cell = self.state.cell(task, candidate)?;
         let name = self.state.names.text(NameKind::Task, task);
         let settings = &self.catalog.task(name).or(self.catalog.default_task())?.settings;
-        let found = drift::find(&cell.history).filter(|_| settings.detects_changes)?;
+        let trust = table::trust_of(&self.state, settings);
+        let found = drift::find(&cell.history.for_changes(&trust)).filter(|_| settings.detects_changes)?;
         let drift::Found { keep_from, around, before, after, strength, rewards_micro } = found;
         let rewards_micro = (settings.reward == Reward::Quality).then_some(rewards_micro);
         let change = drift::Change { task, candidate, keep_from, around, before, after, strength, rewards_micro };
@@ -279,7 +284,8 @@ impl Engine {
         let prior = table::prior_of(&self.state, task, of, candidate, id);
         let Some(cell) = self.state.cell(task, id) else { return (prior, Cell::default().posterior(prior)) };
         let lessons = self.state.tasks.get(&task).map_or(0, |of| of.lessons);
-        (prior, cell.remembered(prior, &of.settings.memory, self.state.last_at, lessons))
+        let trust = table::trust_of(&self.state, &of.settings);
+        (prior, cell.remembered(prior, &of.settings.memory, &trust, self.state.last_at, lessons))
     }
 
     /// Posteriors of the candidates of task type `task`, which is decided by `of`, by stratum and in catalogue order, as of the
@@ -287,14 +293,21 @@ impl Engine {
     #[must_use]
     pub fn learned_by_stratum(&self, task: NameId, of: &Task) -> Fit {
         let lessons = self.state.tasks.get(&task).map_or(0, |of| of.lessons);
-        let blank = Cell::default();
+        let (blank, trust) = (Cell::default(), table::trust_of(&self.state, &of.settings));
         let known = |candidate: &TaskCandidate| {
             let id = self.state.names.id(NameKind::Candidate, &candidate.id).unwrap_or(NameId::OTHER);
-            let whole = self.learned(task, of, candidate).1;
+            let (prior, whole) = self.learned(task, of, candidate);
             let cell = self.state.cell(task, id).unwrap_or(&blank);
-            cell.by_stratum(whole, &of.settings.memory, self.state.last_at, lessons)
+            cell.by_stratum((whole, prior), &of.settings.memory, &trust, self.state.last_at, lessons)
         };
         contextual::fit(&of.candidates.iter().map(known).collect::<Vec<_>>())
+    }
+
+    /// How far a task type believes each source of outcomes; all of it where nobody declares the task type.
+    #[must_use]
+    pub fn trust(&self, task: NameId) -> Trust {
+        let of = self.task(self.state.names.text(NameKind::Task, task));
+        of.map_or_else(|_| Trust::default(), |of| table::trust_of(&self.state, &of.settings))
     }
 
     /// Whether a candidate may be served at a task type: offered there, and neither disabled nor in shadow.

@@ -4,6 +4,9 @@ use crate::domain::event::{Body, Place};
 use crate::domain::names::{Labels, LabelsId, NAMES_MAX, NameId, NameKind, Names};
 use crate::domain::request::PolicyRequest;
 
+/// Sources of outcomes from which on a new one that no catalogue declares is not told apart from others.
+const SOURCES_MAX: usize = 64;
+
 /// Names met for the first time in one request, as facts to be written before it.
 #[derive(Debug, Default)]
 pub(super) struct Naming {
@@ -40,6 +43,16 @@ impl Naming {
             return NameId::OTHER;
         }
         self.name(names, NameKind::Candidate, text)
+    }
+
+    /// The number of a source of outcomes. Callers fill a table of [`SOURCES_MAX`]; a name past it counts as "other" and is not
+    /// kept. Those of the catalogue are numbered with it.
+    pub(super) fn source(&mut self, names: &Names, text: &str) -> NameId {
+        let full = names.all(NameKind::Source).count() >= SOURCES_MAX;
+        if full && names.id(NameKind::Source, text).is_none() {
+            return NameId::OTHER;
+        }
+        self.name(names, NameKind::Source, text)
     }
 
     fn already(&self, kind: NameKind, text: &str) -> Option<NameId> {

@@ -149,7 +149,9 @@ impl Engine {
         };
         let model = served.map_or(base.candidate, |s| s.0);
         let tier = report.service_tier.unwrap_or(base.service_tier);
+        let source = naming.source(&self.state.names, &report.source);
         let settled = self.settled(report, &self.model_of(model, report), base.hold, tier, counted_at)?;
+        let settled = Settled { source, ..settled };
         let recorded = OutcomeRecorded {
             call: number,
             decision: decision.number,
@@ -329,6 +331,7 @@ impl Engine {
         };
         naming.complete(&mut place);
         let settled = self.settled(report, model, None, report.service_tier.unwrap_or_default(), counted_at)?;
+        let settled = Settled { source: naming.source(&self.state.names, &report.source), ..settled };
         let number = self.next_call;
         let recorded = OutcomeRecorded {
             call: number,
@@ -451,6 +454,7 @@ impl Engine {
             energy_mj: report.energy_mj,
             overrun: cost.zip(hold).is_some_and(|(cost, hold)| cost > hold),
             body: report.body,
+            source: NameId::NONE,
         })
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::domain::beta::{Beta, BetaGrid};
-use crate::domain::catalog::{Catalog, Price, Prior, ServiceTier, Task, TaskCandidate};
+use crate::domain::catalog::{Catalog, Price, Prior, ServiceTier, Task, TaskCandidate, TaskSettings};
 use crate::domain::cell::{Cell, EstimateSource, expected_cost, sibling_prior};
 use crate::domain::contextual::{Fit, fit};
 use crate::domain::event::ModelState;
@@ -14,6 +14,7 @@ use crate::domain::pricing::Usage;
 use crate::domain::retries::Retries;
 use crate::domain::state::State;
 use crate::domain::time::UnixMillis;
+use crate::domain::trust::Trust;
 
 /// One task type as the engine uses it.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub(super) struct TaskTable {
     pub(super) rows: Vec<Row>,
     /// What they can do by stratum, where the task type has features.
     pub(super) by_stratum: Fit,
+    /// How far each source of outcomes is believed.
+    trust: Trust,
 }
 
 /// One candidate.
@@ -60,7 +63,8 @@ impl TaskTable {
     pub(super) fn new(catalog: &Catalog, state: &State, id: NameId, task: &Arc<Task>, name: &str) -> Self {
         let rows = task.candidates.iter().map(|c| Row::new(state, id, task, c)).collect();
         let declared = catalog.task(name).is_some();
-        Self { id, task: task.clone(), declared, rows, by_stratum: Fit::default() }
+        let trust = trust_of(state, &task.settings);
+        Self { id, task: task.clone(), declared, rows, by_stratum: Fit::default(), trust }
     }
 
     /// Brings every row up to date with its cell and with the prices of `now`.
@@ -86,7 +90,7 @@ impl TaskTable {
             row.price_until = next.unwrap_or(UnixMillis(i64::MAX));
             (row.expected, row.source) = expected_cost(cell, price, None, model.typical);
             row.prior = prior_of(state, self.id, &self.task, &row.candidate, row.id);
-            row.posterior = cell.unwrap_or(&blank).remembered(row.prior, &memory, now, lessons);
+            row.posterior = cell.unwrap_or(&blank).remembered(row.prior, &memory, &self.trust, now, lessons);
             row.fresh_until = memory.fresh_until(now, lessons);
             row.usage = cell.and_then(Cell::mean_usage).map(|u| (u.input, u.output));
             row.p95_ms = cell.and_then(|c| c.latency.p95_ms());
@@ -104,7 +108,7 @@ impl TaskTable {
         let blank = Cell::default();
         let known = |row: &Row| {
             let cell = of.and_then(|t| t.cells.get(&row.id)).unwrap_or(&blank);
-            cell.by_stratum(row.posterior, &memory, now, lessons)
+            cell.by_stratum((row.posterior, row.prior), &memory, &self.trust, now, lessons)
         };
         self.by_stratum = fit(&self.rows.iter().map(known).collect::<Vec<_>>());
     }
@@ -154,8 +158,15 @@ pub(super) fn prior_of(state: &State, task: NameId, of: &Task, candidate: &TaskC
     if strength == 0 {
         return base;
     }
+    let trust = trust_of(state, &of.settings);
     let others = state.tasks.iter().filter(|(other, _)| **other != task);
-    sibling_prior(base, strength, others.filter_map(|(_, of)| of.cells.get(&id)).map(|cell| cell.evidence))
+    let cells = others.filter_map(|(_, of)| of.cells.get(&id));
+    sibling_prior(base, strength, cells.map(|cell| cell.believed_evidence(base, &trust)))
+}
+
+/// How far a task type believes each source of outcomes.
+pub(super) fn trust_of(state: &State, settings: &TaskSettings) -> Trust {
+    Trust::new(&settings.sources, |name| state.names.id(NameKind::Source, name))
 }
 
 /// P(p ≥ floor); exact only where it can matter (a mean at or above the floor is never excluded by it).

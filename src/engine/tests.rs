@@ -3,6 +3,7 @@
 
 mod features;
 mod outcomes;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,6 +116,7 @@ pub(super) fn report(of: OutcomeOf, verdict: Option<Verdict>) -> OutcomeReport {
         step: String::new(),
         tool: String::new(),
         model_served: String::new(),
+        source: String::new(),
         evidence: String::new(),
         output_ref: String::new(),
         evaluation: false,
@@ -146,6 +148,7 @@ fn amendment(success: bool) -> Amendment {
         failure_reason: None,
         cost: None,
         by: "auditor".to_owned(),
+        source: String::new(),
         reason: "it did arrive".to_owned(),
         key: None,
     }

@@ -242,6 +242,7 @@ pub(super) fn correction(call: CallNo) -> Amendment {
         failure_reason: None,
         cost: None,
         by: "grader".to_owned(),
+        source: String::new(),
         reason: "looked again".to_owned(),
         key: None,
     }

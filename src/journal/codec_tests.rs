@@ -100,8 +100,9 @@ prop_compose! {
         cost in option::of(money()), cost_source in one_of(CostSource::ALL), verdict in option::of(verdict()),
         quality in option::of((0_u32..=1_000_000).prop_map(QualityMicro)), usage in option::of(usage()),
         latency_ms in any::<Option<u32>>(), energy_mj in any::<Option<u64>>(), overrun in any::<bool>(), body in any::<u64>(),
+        source in name(),
     ) -> Settled {
-        Settled { cost, cost_source, verdict, quality, usage, latency_ms, energy_mj, overrun, body }
+        Settled { cost, cost_source, verdict, quality, usage, latency_ms, energy_mj, overrun, body, source }
     }
 }
 
@@ -345,6 +346,7 @@ pub(crate) fn ordinary() -> [Event; 2] {
         energy_mj: None,
         overrun: false,
         body: 0x99aa_bbcc_ddee_ff00,
+        source: NameId::NONE,
     };
     let later = at.plus_ms(2_000);
     let recorded = OutcomeRecorded {

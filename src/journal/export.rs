@@ -68,6 +68,7 @@ fn kind_of(field: &str) -> Option<NameKind> {
         "workflow" => NameKind::Workflow,
         "step" => NameKind::Step,
         "tool" => NameKind::Tool,
+        "source" => NameKind::Source,
         _ => return None,
     })
 }
@@ -226,6 +227,7 @@ mod tests {
             }
         };
         name(NameKind::Task, &["triage"]);
+        name(NameKind::Source, &["ci"]);
         name(NameKind::Workflow, &["a", "support"]);
         name(NameKind::Step, &["a", "b", "c", "d", "e", "classify"]);
         name(NameKind::Candidate, &["a/0", "b/1", "c/middle", "d/small", "e/large"]);
@@ -250,7 +252,12 @@ mod tests {
              \"candidate_name\":\"e/large\",\"alpha_micro\":55000000,\"beta_micro\":3000000,\"cost_nano\":9800000}],\
              \"keep\":\"KEEP_GOAL\",\"catalog\":1}}"
         );
+        let mut recorded = recorded;
+        if let Body::OutcomeRecorded(recorded) = &mut recorded.body {
+            recorded.settled.source = NameId(2);
+        }
         let line = event_json(42, &bytes(&recorded), &names()).unwrap();
+        assert_eq!(line["outcome_recorded"]["settled"]["source_name"], "ci");
         assert_eq!(line["outcome_recorded"]["settled"]["usage"]["input_tokens"], 3_120);
         assert_eq!(line["outcome_recorded"]["settled"]["body"], 0x99aa_bbcc_ddee_ff00_u64.to_string());
         assert_eq!(line["outcome_recorded"]["settled"]["verdict"], "VERDICT_SUCCESS");

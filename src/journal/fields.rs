@@ -33,12 +33,13 @@ pub(crate) fn kind_number(kind: NameKind) -> i32 {
         NameKind::Workflow => 3,
         NameKind::Step => 4,
         NameKind::Tool => 5,
+        NameKind::Source => 6,
     }
 }
 
 /// Every kind of name, in the order of the stored numbers.
-pub(crate) const KINDS: [NameKind; 5] =
-    [NameKind::Task, NameKind::Candidate, NameKind::Workflow, NameKind::Step, NameKind::Tool];
+pub(crate) const KINDS: [NameKind; 6] =
+    [NameKind::Task, NameKind::Candidate, NameKind::Workflow, NameKind::Step, NameKind::Tool, NameKind::Source];
 
 /// Kind of a name as read.
 pub(crate) fn kind(number: i32) -> Result<NameKind, CodecError> {
@@ -172,6 +173,7 @@ pub(crate) fn settled_of(settled: &Settled) -> pb::Settled {
         energy_mj: settled.energy_mj,
         overrun: settled.overrun,
         body: settled.body,
+        source: settled.source.0,
     }
 }
 
@@ -192,6 +194,7 @@ pub(crate) fn settled(stored: &pb::Settled) -> Result<Settled, CodecError> {
         energy_mj: stored.energy_mj,
         overrun: stored.overrun,
         body: stored.body,
+        source: NameId(stored.source),
     })
 }
 

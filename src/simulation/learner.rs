@@ -14,8 +14,10 @@ use crate::domain::draw::draw_beta;
 use crate::domain::drift;
 use crate::domain::history::Lesson;
 use crate::domain::money::NanoUsd;
+use crate::domain::names::NameId;
 use crate::domain::strata::Stratum;
 use crate::domain::time::UnixMillis;
+use crate::domain::trust::Trust;
 
 /// Milliseconds between two steps of a world that has no clock of its own.
 const STEP_MS: f64 = 1_000.0;
@@ -24,6 +26,7 @@ const STEP_MS: f64 = 1_000.0;
 #[derive(Clone, Debug)]
 pub struct Learner {
     settings: TaskSettings,
+    trust: Trust,
     rule: Rule,
     cells: Vec<Cell>,
     priors: Vec<Prior>,
@@ -47,7 +50,9 @@ impl Learner {
         let arms = expected_cost_nano.len();
         let cells = vec![Cell::default(); arms];
         let posteriors = cells.iter().map(|c| c.posterior(settings.prior)).collect();
+        let trust = Trust::new(&settings.sources, |name| settings.sources.number(name));
         Self {
+            trust,
             rule,
             cells,
             priors: vec![settings.prior; arms],
@@ -105,8 +110,12 @@ impl Learner {
         }
         if stratum != Stratum::NONE && self.fit.is_none() {
             let (memory, now, lessons) = (&self.settings.memory, self.now, self.lessons);
-            let known = |(cell, whole): (&Cell, &Beta)| cell.by_stratum(*whole, memory, now, lessons);
-            self.fit = Some(fit(&self.cells.iter().zip(&self.posteriors).map(known).collect::<Vec<_>>()));
+            let trust = &self.trust;
+            let known = |((cell, whole), prior): ((&Cell, &Beta), &Prior)| {
+                cell.by_stratum((*whole, *prior), memory, trust, now, lessons)
+            };
+            self.fit =
+                Some(fit(&self.cells.iter().zip(&self.posteriors).zip(&self.priors).map(known).collect::<Vec<_>>()));
         }
         let fit = self.fit.as_ref().filter(|_| stratum != Stratum::NONE);
         self.contenders.clear();
@@ -125,13 +134,19 @@ impl Learner {
 
     /// What came of the candidate taken at `step` for a request of `stratum`.
     pub fn tell(&mut self, step: u64, stratum: Stratum, arm: usize, success: bool) {
+        self.tell_from(step, stratum, arm, success, "");
+    }
+
+    /// The same by a source of that name; one the settings do not declare is one of the others.
+    pub fn tell_from(&mut self, step: u64, stratum: Stratum, arm: usize, success: bool, source: &str) {
+        let source = self.settings.sources.number(source).unwrap_or(NameId::NONE);
         let (call, at, number) = (CallNo(step + 1), self.now, self.lessons);
         let reward_micro = if success { 1_000_000 } else { 0 };
-        self.cells[arm].learn(&Lesson { call, at, number, reward_micro, success, stratum }, true);
+        self.cells[arm].learn(&Lesson { call, at, number, reward_micro, success, stratum, source }, true);
         self.lessons += 1;
         if self.cells[arm].take_look()
             && self.settings.detects_changes
-            && let Some(found) = drift::find(&self.cells[arm].history)
+            && let Some(found) = drift::find(&self.cells[arm].history.for_changes(&self.trust))
         {
             self.cells[arm].forget(found.keep_from, at);
             let rate = |(s, n): (u64, u64)| s as f64 / n.max(1) as f64;
@@ -148,7 +163,8 @@ impl Learner {
 
     fn remember(&mut self, arm: usize) {
         let memory = &self.settings.memory;
-        self.posteriors[arm] = self.cells[arm].remembered(self.priors[arm], memory, self.now, self.lessons);
+        self.posteriors[arm] =
+            self.cells[arm].remembered(self.priors[arm], memory, &self.trust, self.now, self.lessons);
         self.fit = None;
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::cell::{Cell, Evidence, LatencyHistogram, UsageSums};
 use crate::domain::drift::Change;
 use crate::domain::event::ModelState;
 use crate::domain::flag::FlagState;
-use crate::domain::history::{Block, History, Newest};
+use crate::domain::history::{Block, History, Newest, Told};
 use crate::domain::money::NanoUsd;
 use crate::domain::names::{LabelsId, NameId};
 use crate::domain::state::{KeyUse, TaskState};
@@ -160,6 +160,7 @@ pub(super) fn cell_of(cell: &Cell) -> pb::Cell {
         newest: newest_of(&cell.history),
         blocks: blocks_of(&cell.history),
         strata: strata_of(&cell.history),
+        sources: sources_of(&cell.history),
         looked_at: cell.looked_at,
         retries: goal_records::retries_of(&cell.retries),
     }
@@ -172,7 +173,7 @@ fn newest_of(history: &History) -> Vec<u64> {
 
 fn blocks_of(history: &History) -> Vec<u64> {
     let numbers = |b: &Block| {
-        let Block { from, since, lesson, evidence, successes, failures, strata: _ } = b;
+        let Block { from, since, lesson, evidence, successes, failures, strata: _, sources: _ } = b;
         [
             from.0,
             since.0.cast_unsigned(),
@@ -197,19 +198,33 @@ fn strata_of(history: &History) -> Vec<u64> {
     numbered.flat_map(of_block).collect()
 }
 
-fn blocks(stored: &[u64], strata: &[u64], newest: &[u64]) -> Result<History, CodecError> {
+fn sources_of(history: &History) -> Vec<u64> {
+    let numbered = history.blocks().iter().enumerate();
+    let of_block = |(place, block): (usize, &Block)| {
+        let numbers = |(source, told): &(NameId, Told)| {
+            let Evidence { successes_micro, failures_micro } = told.evidence;
+            [place as u64, u64::from(source.0), successes_micro, failures_micro, told.successes, told.failures]
+        };
+        block.sources.iter().flat_map(numbers).collect::<Vec<u64>>()
+    };
+    numbered.flat_map(of_block).collect()
+}
+
+fn blocks(stored: &[u64], strata: &[u64], sources: &[u64], newest: &[u64]) -> Result<History, CodecError> {
     let block = |[from, since, lesson, successes_micro, failures_micro, successes, failures]: [u64; 7]| {
         let evidence = Evidence { successes_micro, failures_micro };
         let (from, since) = (CallNo(from), UnixMillis(since.cast_signed()));
-        Block { from, since, lesson, evidence, successes, failures, strata: Vec::new() }
+        Block { from, since, lesson, evidence, successes, failures, ..Block::default() }
     };
     let mut blocks: Vec<Block> = fields::groups("blocks", stored)?.into_iter().map(block).collect();
     for [place, stratum, successes_micro, failures_micro] in fields::groups("strata", strata)? {
-        let block = usize::try_from(place).ok().and_then(|place| blocks.get_mut(place));
-        let block = block.ok_or(CodecError::Value { field: "strata", number: place.cast_signed() })?;
-        let wrong = |_| CodecError::Value { field: "strata", number: stratum.cast_signed() };
-        let stratum = u32::try_from(stratum).map(Stratum).map_err(wrong)?;
-        block.strata.push((stratum, Evidence { successes_micro, failures_micro }));
+        let (block, stratum) = part(&mut blocks, "strata", place, stratum)?;
+        block.strata.push((Stratum(stratum), Evidence { successes_micro, failures_micro }));
+    }
+    for [place, source, successes_micro, failures_micro, successes, failures] in fields::groups("sources", sources)? {
+        let (block, source) = part(&mut blocks, "sources", place, source)?;
+        let evidence = Evidence { successes_micro, failures_micro };
+        block.sources.push((NameId(source), Told { evidence, successes, failures }));
     }
     let newest = match *newest {
         [] => Newest::default(),
@@ -217,6 +232,18 @@ fn blocks(stored: &[u64], strata: &[u64], newest: &[u64]) -> Result<History, Cod
         _ => return Err(CodecError::Ragged { field: "newest" }),
     };
     History::restored(blocks, newest).ok_or(CodecError::Ragged { field: "blocks" })
+}
+
+/// The block a part belongs to, and the number that tells the part from others.
+fn part<'b>(
+    blocks: &'b mut [Block],
+    field: &'static str,
+    place: u64,
+    number: u64,
+) -> Result<(&'b mut Block, u32), CodecError> {
+    let wrong = |number: u64| CodecError::Value { field, number: number.cast_signed() };
+    let block = usize::try_from(place).ok().and_then(|place| blocks.get_mut(place)).ok_or_else(|| wrong(place))?;
+    Ok((block, u32::try_from(number).map_err(|_| wrong(number))?))
 }
 
 /// A cell as read.
@@ -244,7 +271,7 @@ pub(super) fn cell(stored: &pb::Cell) -> Result<Cell, CodecError> {
         failures: stored.failures,
         evidence_from: CallNo(stored.evidence_from),
         evidence_since: UnixMillis(stored.evidence_since_ms),
-        history: blocks(&stored.blocks, &stored.strata, &stored.newest)?,
+        history: blocks(&stored.blocks, &stored.strata, &stored.sources, &stored.newest)?,
         lessons: stored.lessons,
         served: stored.served,
         costed: stored.costed,

@@ -21,13 +21,13 @@ use crate::domain::goal::Goal;
 use crate::domain::state::KeyUse;
 use crate::domain::time::UnixMillis;
 use crate::engine::hydrate::{ColdStore, Idle, IdleAsked};
-use crate::journal::{SnapshotWriter, pb};
+use crate::journal::{SnapshotWriter, fields, pb};
 
 /// What is already stored, so that a checkpoint writes only the rest.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Written {
     /// Names by kind.
-    pub names: [usize; 5],
+    pub names: [usize; fields::KINDS.len()],
     /// Sets of labels.
     pub labels: usize,
     /// Records, the one that says so left out.

@@ -118,6 +118,7 @@ mod tests {
             energy_mj: None,
             overrun: true,
             body: 0,
+            source: crate::domain::names::NameId::NONE,
         })
     }
 

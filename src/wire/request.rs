@@ -100,6 +100,7 @@ pub(super) fn outcome(mut request: pb::RecordOutcomeRequest, key: &TokenKey) -> 
         step: f.name("step", request.step),
         tool: f.name("tool", request.tool),
         model_served: f.name("model_served", request.model_served),
+        source: f.name("source", request.source),
         evidence: f.text("evidence", request.evidence.unwrap_or_default(), TEXT_BYTES_MAX),
         output_ref: f.text("output_ref", request.output_ref.unwrap_or_default(), TEXT_BYTES_MAX),
         evaluation: f.word("purpose", request.purpose) == Some(pb::Purpose::Evaluation),
@@ -259,6 +260,7 @@ pub(super) fn amendment(mut request: pb::AmendOutcomeRequest, key: &TokenKey) ->
         failure_reason,
         cost: f.usd("cost_usd", request.cost_usd),
         by: f.name("by", request.by),
+        source: f.name("source", request.source),
         reason: f.required("reason", request.reason, TEXT_BYTES_MAX),
         key: digest::key(Rpc::AmendOutcome, &idempotency_key, body),
     };

@@ -350,6 +350,19 @@ fn an_outcome_comes_out_in_the_domains_terms() {
 }
 
 #[test]
+fn who_says_so_is_a_name_of_bounded_length() {
+    let outcome = |source| request::outcome(pb::RecordOutcomeRequest { source, ..told() }, &key());
+    let amended = |source| request::amendment(pb::AmendOutcomeRequest { source, ..corrected() }, &key());
+    assert_eq!((outcome(text("ci")).unwrap().source, amended(text("ci")).unwrap().source), ("ci".into(), "ci".into()));
+    assert_eq!((outcome(None).unwrap().source, amended(None).unwrap().source), (String::new(), String::new()));
+    let long = || Some("s".repeat(201));
+    assert_eq!(
+        (fields(outcome(long())), fields(amended(long()))),
+        (vec!["source".to_owned()], vec!["source".to_owned()])
+    );
+}
+
+#[test]
 fn the_body_digest_is_that_of_the_outcome_without_its_key() {
     let of = |r| request::outcome(r, &key()).unwrap();
     let plain = of(told());

@@ -170,6 +170,7 @@ impl World {
             failure_reason,
             cost: truth.cost,
             by: "a person".to_owned(),
+            source: "ci".to_owned(),
             reason: "late truth".to_owned(),
             key: None,
         };
@@ -206,6 +207,7 @@ fn report(told: &Told, decision: &DecisionRef, truth: Truth, key: Option<Key>) -
         step: String::new(),
         tool: String::new(),
         model_served: String::new(),
+        source: "ci".to_owned(),
         evidence: String::new(),
         output_ref: String::new(),
         evaluation: told.evaluation,

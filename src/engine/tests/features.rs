@@ -59,7 +59,7 @@ fn the_decision_tells_its_stratum_and_the_posteriors_it_was_drawn_from() {
     let of = &engine.state.tasks[&answer.decided.place.task];
     let known = |seat: &crate::engine::SeatView| Known {
         whole: of.cells[&seat.id].posterior(settings.prior),
-        strata: of.cells[&seat.id].history.weighed_strata(&settings.memory, NOW, of.lessons),
+        strata: of.cells[&seat.id].history.weighed_strata(&settings.memory, NOW, of.lessons, |_| (1.0, 1.0)),
     };
     let fit = fit(&answer.seats.iter().map(known).collect::<Vec<_>>());
     for (place, seat) in answer.seats.iter().enumerate() {
@@ -74,7 +74,7 @@ fn the_decision_tells_its_stratum_and_the_posteriors_it_was_drawn_from() {
 fn an_outcome_told_late_or_corrected_counts_in_the_stratum_of_its_decision() {
     let strata = |engine: &Engine| {
         let cells = engine.state.tasks.values().flat_map(|t| t.cells.values());
-        cells.map(|c| c.history.weighed_strata(&Default::default(), NOW, 0)).collect::<Vec<_>>()
+        cells.map(|c| c.history.weighed_strata(&Default::default(), NOW, 0, |_| (1.0, 1.0))).collect::<Vec<_>>()
     };
     let mut late = engine(settings());
     let hard = decide(&mut late, &ask(0.9));

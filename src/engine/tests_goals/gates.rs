@@ -110,6 +110,7 @@ fn blank() -> Amendment {
         failure_reason: None,
         cost: None,
         by: "ops".to_owned(),
+        source: String::new(),
         reason: "the invoice".to_owned(),
         key: None,
     }

@@ -72,6 +72,7 @@ fn outcome(n: u64, place: Place) -> Event {
         energy_mj: None,
         overrun: false,
         body: n,
+        source: NameId::NONE,
     };
     let recorded = OutcomeRecorded {
         call: CallNo(n),

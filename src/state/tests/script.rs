@@ -250,6 +250,7 @@ impl Script {
             step: self.pick(&["", "", "read", "late"]),
             tool: self.pick(&["", "", "", "search"]),
             model_served: self.pick(&["", "", "", "", "c/large", "x/strange"]),
+            source: self.pick(&["", "", "ci", "user-thumbs", "llm-judge"]),
             evidence: self.pick(&["", "", "a test that passed"]),
             output_ref: self.pick(&["", "", "s3://outputs/7"]),
             evaluation: self.rng.random_bool(0.05),
@@ -297,6 +298,7 @@ impl Script {
             failure_reason: None,
             cost: self.rng.random_bool(0.4).then(|| NanoUsd(self.rng.random_range(0..9_000_000))),
             by: "somebody".to_owned(),
+            source: self.pick(&["", "ci", "auditor"]),
             reason: "looked again".to_owned(),
             key: self.key(),
         };

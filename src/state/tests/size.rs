@@ -121,6 +121,7 @@ fn recorded(n: u64, at: UnixMillis) -> Event {
         energy_mj: None,
         overrun: false,
         body: n.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        source: NameId::NONE,
     };
     let recorded = OutcomeRecorded {
         call,
