@@ -189,6 +189,14 @@ fn add_quality(text: &mut String, of: &pb::RecordQuality) {
     if of.goals_open > 0 {
         *text += &format!("\n{} still open\n", many(of.goals_open, "goal"));
     }
+    let source = |of: &pb::SourceQuality| {
+        let name = if of.source.is_empty() { "unnamed" } else { &of.source };
+        format!("{name} {} ({} success)", many(of.outcomes, "outcome"), percent(of.success_rate))
+    };
+    if !of.sources.is_empty() {
+        let told: Vec<String> = of.sources.iter().map(source).collect();
+        *text += &format!("\nThe router learns from {}\n", told.join(", "));
+    }
     if let Some(found) = of.graded_rate {
         let between = of
             .graded_rate_interval
@@ -205,6 +213,10 @@ fn add_quality(text: &mut String, of: &pb::RecordQuality) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn told_by(source: &str, outcomes: u64, success_rate: f64) -> pb::SourceQuality {
+        pb::SourceQuality { source: source.into(), outcomes, success_rate, ..Default::default() }
+    }
 
     fn shown(answer: &pb::GetInsightsResponse) -> Vec<String> {
         let mut text = String::new();
@@ -305,6 +317,7 @@ mod tests {
         };
         let quality = pb::RecordQuality {
             goals_open: 3,
+            sources: [("", 1_200, 0.9), ("ci", 1, 1.0)].map(|s| told_by(s.0, s.1, s.2)).into(),
             graded: 20,
             graded_rate: Some(0.75),
             graded_self_reported_rate: Some(0.9),
@@ -323,6 +336,7 @@ mod tests {
             "v2 40 20 50.0 % – 1.25 – $2.00",
             "Overhead: an accepted goal of agent takes 4.00 times the cost, 3.50 times the energy of one of single",
             "3 goals still open",
+            "The router learns from unnamed 1,200 outcomes (90.0 % success), ci 1 outcome (100.0 % success)",
             "Audit of 20 goals: 75.0 % found accepted, 90.0 % had been said to be",
             "Contexts: 812 input tokens on average in the first call of a goal, 4,210 in call 17",
         ] {

@@ -29,6 +29,7 @@ mod savings;
 mod selector;
 mod sentence;
 mod signals;
+mod source_signals;
 mod spend;
 mod sums;
 #[cfg(test)]
@@ -46,8 +47,8 @@ pub use report::{
 };
 pub use report_goals::{
     BudgetInsights, BudgetUse, Comparison, ContextRow, CostDistribution, Efficiency, GoalBudgetUse, GoalChanges,
-    GoalFigures, GoalInsights, Margin, Overhead, PerAccepted, Quality, Shape, Signal, SignalKind, Spread, StateRow,
-    Variant, Waste,
+    GoalFigures, GoalInsights, Margin, Overhead, PerAccepted, Quality, Shape, Signal, SignalKind, SourceQuality,
+    Spread, StateRow, Variant, Waste,
 };
 pub use report_savings::{AcceptanceStanding, ArmRow, Savings, SavingsRow, SavingsStanding, UnprovenEstimate};
 pub use spend::{Explanation, explain_spend};
@@ -119,6 +120,7 @@ pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: 
         accounts: &budgets.accounts,
         tasks: &by_task,
     }));
+    signals.extend(source_signals::signals(engine, &selector));
     Report {
         decisions_open: headline::decisions_open(&sums.total),
         unpriced_calls: count(sums.total.unpriced),
@@ -134,7 +136,7 @@ pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: 
         context_growth: if of_goal { Vec::new() } else { growth::growth(&engine.state, &selector, window) },
         overhead: query.overhead.as_ref().zip(goals.as_ref()).map(|(of, goals)| variants::overhead(goals, of)),
         comparison: compared.map(|(comparison, _)| comparison),
-        quality: quality::quality(&engine.state, &selector, &sums.total, &closed.total()),
+        quality: quality::quality(engine, &selector, &sums.total, &closed.total()),
         signals: if of_goal { Vec::new() } else { signals },
         savings: savings.map(|(savings, _)| savings),
         by_task,

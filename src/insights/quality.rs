@@ -6,16 +6,18 @@ use super::goal_sums::{ByState, together};
 use super::headline;
 use super::report_goals::Quality;
 use super::selector::{Fit, Selector};
+use super::source_signals;
 use super::sums::{count, ratio};
 use crate::domain::rollup::Tally;
 use crate::domain::state::State;
+use crate::engine::Engine;
 
 /// The quality of the record in a window.
-pub(super) fn quality(state: &State, selector: &Selector, calls: &Tally, by_state: &ByState) -> Quality {
+pub(super) fn quality(engine: &Engine, selector: &Selector, calls: &Tally, by_state: &ByState) -> Quality {
     let sums = together(by_state.values()).sums;
     let graded = sums.graded > 0;
     Quality {
-        goals_open: goals_open(state, selector),
+        goals_open: goals_open(&engine.state, selector),
         goals_closed: count(sums.goals),
         decisions_without_outcome: count(calls.decisions_expired),
         decisions_open: headline::decisions_open(calls),
@@ -27,6 +29,7 @@ pub(super) fn quality(state: &State, selector: &Selector, calls: &Tally, by_stat
         graded_self_reported_rate: ratio(sums.graded_claimed, sums.graded),
         overclaimed: count(sums.graded_claimed - sums.graded_both),
         underclaimed: count(sums.graded_accepted - sums.graded_both),
+        sources: source_signals::by_source(engine, selector),
     }
 }
 

@@ -350,7 +350,7 @@ pub struct Variant {
 }
 
 /// How good the record is that everything here is computed from.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quality {
     /// Goals that are open now, of whatever age; filters on the workflow apply, and on labels as far as goals are at hand.
     pub goals_open: u64,
@@ -376,6 +376,22 @@ pub struct Quality {
     pub overclaimed: u64,
     /// Graded goals not said to be accepted that were.
     pub underclaimed: u64,
+    /// What each source told of what the router learns from now, whatever the window, by name; empty where nobody named one. Filters
+    /// on task type and model apply.
+    pub sources: Vec<SourceQuality>,
+}
+
+/// What one source of outcomes told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceQuality {
+    /// Its name; empty: what none named.
+    pub source: String,
+    /// Outcomes that teach now.
+    pub outcomes: u64,
+    /// Successes ÷ outcomes, 0/1.
+    pub success_rate: f64,
+    /// Of Beta(1 + S, 1 + F).
+    pub success_rate_interval: Interval,
 }
 
 /// What a signal is about.
@@ -393,6 +409,10 @@ pub enum SignalKind {
     BudgetNearlyUsed,
     /// A cheaper model would do.
     CheaperEquivalent,
+    /// A source of outcomes says otherwise than all others.
+    SourceDiffers,
+    /// A source of outcomes sends more than it may count for.
+    SourceHeldBack,
 }
 
 impl SignalKind {
@@ -406,6 +426,8 @@ impl SignalKind {
             Self::ModelDominates => "model_dominates",
             Self::BudgetNearlyUsed => "budget_nearly_used",
             Self::CheaperEquivalent => "cheaper_equivalent",
+            Self::SourceDiffers => "source_differs",
+            Self::SourceHeldBack => "source_held_back",
         }
     }
 }

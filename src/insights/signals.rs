@@ -12,13 +12,13 @@ use crate::domain::money::NANO_PER_USD;
 use crate::domain::rollup::Tally;
 
 /// Calls that a rate must be of, in both windows, before it is said to have jumped.
-const JUMP_CALLS: i64 = 30;
+pub(super) const JUMP_CALLS: i64 = 30;
 
 /// A rate jumps by at least this …
-const JUMP_BY: f64 = 0.05;
+pub(super) const JUMP_BY: f64 = 0.05;
 
 /// … and by so many standard errors of the difference between two rates (pooled), so that chance says so once in 700 looks.
-const JUMP_SIGMA: f64 = 3.0;
+pub(super) const JUMP_SIGMA: f64 = 3.0;
 
 /// Part of the spend that dominates it, where there is more than one tool or model.
 const DOMINANT_SHARE: f64 = 0.5;
@@ -30,7 +30,7 @@ const DOMINANT_CALLS: u64 = 30;
 const NEARLY_USED: f64 = 0.8;
 
 /// Signals of one kind.
-const SAID_MAX: usize = 10;
+pub(super) const SAID_MAX: usize = 10;
 
 /// What signals are made from.
 #[derive(Clone, Copy, Debug)]
@@ -95,9 +95,8 @@ fn jumps(kind: SignalKind, now: &BTreeMap<&str, Tally>, before: &BTreeMap<&str, 
         };
         let rate = |tally: &Tally| tally.retries as f64 / tally.calls as f64;
         let (was, is) = (rate(before), rate(now));
-        let pooled = (before.retries + now.retries) as f64 / (before.calls + now.calls) as f64;
-        let error = (pooled * (1.0 - pooled) * (1.0 / before.calls as f64 + 1.0 / now.calls as f64)).sqrt();
-        if is - was < JUMP_BY || is - was < JUMP_SIGMA * error {
+        let sigmas = differ((now.retries, now.calls), (before.retries, before.calls));
+        if is - was < JUMP_BY || sigmas.is_none_or(|sigmas| sigmas < JUMP_SIGMA) {
             continue;
         }
         let sentence = format!(
@@ -112,6 +111,14 @@ fn jumps(kind: SignalKind, now: &BTreeMap<&str, Tally>, before: &BTreeMap<&str, 
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.subject.cmp(&b.1.subject)));
     found.into_iter().map(|(_, signal)| signal).collect()
+}
+
+/// By how many standard errors of their difference (pooled) two rates differ, each so many out of so many; `None` where they are
+/// the same for certain: both all or both nothing, or of nothing.
+pub(super) fn differ((a, of_a): (i64, i64), (b, of_b): (i64, i64)) -> Option<f64> {
+    let pooled = (a + b) as f64 / (of_a + of_b) as f64;
+    let error = (pooled * (1.0 - pooled) * (1.0 / of_a as f64 + 1.0 / of_b as f64)).sqrt();
+    (error > 0.0 && error.is_finite()).then(|| (a as f64 / of_a as f64 - b as f64 / of_b as f64).abs() / error)
 }
 
 fn dominant(kind: SignalKind, rows: &[Efficiency], of: usize) -> Option<Signal> {

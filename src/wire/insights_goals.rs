@@ -7,7 +7,8 @@ use super::reply_budget::counted;
 use super::reply_goal::state;
 use crate::insights::{
     BudgetInsights, BudgetUse, Comparison, ContextRow, CostDistribution, Efficiency, GoalBudgetUse, GoalChanges,
-    GoalFigures, GoalInsights, Margin, Overhead, PerAccepted, Quality, Shape, Signal, Spread, StateRow, Variant, Waste,
+    GoalFigures, GoalInsights, Margin, Overhead, PerAccepted, Quality, Shape, Signal, SourceQuality, Spread, StateRow,
+    Variant, Waste,
 };
 
 /// Goals of a window.
@@ -87,6 +88,16 @@ pub(super) fn quality(of: Quality) -> pb::RecordQuality {
         graded_self_reported_rate: of.graded_self_reported_rate,
         overclaimed: of.overclaimed,
         underclaimed: of.underclaimed,
+        sources: of.sources.into_iter().map(source).collect(),
+    }
+}
+
+fn source(of: SourceQuality) -> pb::SourceQuality {
+    pb::SourceQuality {
+        source: of.source,
+        outcomes: of.outcomes,
+        success_rate: of.success_rate,
+        success_rate_interval: Some(interval(of.success_rate_interval)),
     }
 }
 

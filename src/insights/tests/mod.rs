@@ -10,6 +10,7 @@ mod flag;
 mod goals;
 mod savings;
 mod signals;
+mod sources;
 mod windows;
 
 /// Equal but for the last bits of a division.
