@@ -146,7 +146,7 @@ impl<'s> Ledger<'s> {
         Ok(Some(Given { arm: offered[served], decision, fallbacks }))
     }
 
-    /// Records what is told of a call: that of the decision, or one of a fallback, told by task type, candidate and a number of
+    /// Records what a source tells of a call: that of the decision, or one of a fallback, told by task type, candidate and a number of
     /// its own.
     ///
     /// # Errors
@@ -155,11 +155,12 @@ impl<'s> Ledger<'s> {
         &mut self,
         decision: &DecisionRef,
         fallback: Option<(usize, usize, u64)>,
-        success: bool,
+        (success, source): (bool, &str),
         outcome: &Outcome,
         now: UnixMillis,
     ) -> Result<(), EngineError> {
         let mut report = report(decision, success, outcome);
+        report.source = source.to_owned();
         if let Some((task, arm, call)) = fallback {
             let model = self.scenario.tasks[task].candidates[arm].model;
             report.model_served = self.scenario.models[model].id.to_string();

@@ -9,7 +9,7 @@ use super::figures::{BINS, Bin, Run};
 use super::ledger::{Ledger, Site};
 use super::player::{Player, Ticket};
 use super::scenario::{Policy, Scenario, Workflow};
-use super::truth::{Outcome, Truth};
+use super::truth::{Outcome, Told, Truth};
 use crate::domain::goal::GoalState;
 use crate::domain::time::UnixMillis;
 use crate::engine::EngineError;
@@ -81,7 +81,7 @@ struct Goal {
 /// Something that waits for its time.
 #[derive(Clone, Debug)]
 enum Waiting {
-    Tell(Ticket, bool, Outcome),
+    Tell(Ticket, Told, Outcome),
     Attempt(Goal),
     Nothing,
 }
@@ -121,8 +121,8 @@ impl Play<'_> {
             self.due.pop();
             self.free.push(place);
             match std::mem::replace(&mut self.waiting[place], Waiting::Nothing) {
-                Waiting::Tell(ticket, success, outcome) => {
-                    self.player.tell(&ticket, success, &outcome, UnixMillis(at))?;
+                Waiting::Tell(ticket, told, outcome) => {
+                    self.player.tell(&ticket, told, &outcome, UnixMillis(at))?;
                 }
                 Waiting::Attempt(goal) => self.attempt(goal, UnixMillis(at))?,
                 Waiting::Nothing => {}
@@ -173,9 +173,9 @@ impl Play<'_> {
         if let Some(told) = self.truth.told(ticket.task, ticket.arm, ticket.call, outcome.success) {
             let after = told.delay_ms + took_ms as i64;
             if after == 0 {
-                self.player.tell(ticket, told.success, outcome, now)?;
+                self.player.tell(ticket, told, outcome, now)?;
             } else {
-                self.wait(now.plus_ms(after), Waiting::Tell(ticket.clone(), told.success, *outcome));
+                self.wait(now.plus_ms(after), Waiting::Tell(ticket.clone(), told, *outcome));
             }
         }
         Ok(())

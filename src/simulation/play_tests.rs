@@ -15,6 +15,7 @@ use crate::domain::catalog::{Model, Pins, Price, Rates, ServiceTier, TaskSetting
 use crate::domain::money::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 use crate::domain::strata::{Feature, Strata};
 use crate::domain::time::{HOUR_MS, UnixMillis};
+use crate::domain::trust::{Limits, Sources};
 
 const START: UnixMillis = UnixMillis(1_795_392_000_000);
 
@@ -232,6 +233,22 @@ fn a_reporter_lies_about_one_model() {
     assert!(routed(&scenario).last_fifth().taken[0] > 350, "b/dear seems to fail nine times in ten");
     scenario.feedback.reporters = vec![lie(0.1)];
     assert!(routed(&scenario).last_fifth().taken[1] > 350, "a tenth of that does not outweigh the truth");
+}
+
+#[test]
+fn a_reporter_held_at_a_small_share_moves_no_traffic_in_either_router() {
+    let mut scenario = world(0.8, 0.9);
+    let telling = Telling { wrong: 1.0, ..Telling::default() };
+    scenario.feedback.reporters = vec![Reporter { name: "liar".to_owned(), model: Some(1), share: 0.3, telling }];
+    let believed = |scenario: &Scenario| routed(scenario).last_fifth().taken[1];
+    assert!(believed(&scenario) < 50, "three tenths of lies make 0.9 look like 0.66");
+    let limits = Limits { max_share_micro: 50_000, ..Limits::default() };
+    let declared = vec![("liar".to_owned(), limits)];
+    scenario.tasks[0].settings.sources = Arc::new(Sources { declared, others: Limits::default() });
+    assert!(believed(&scenario) > 350, "a twentieth of them makes it 0.86");
+    scenario.tasks[0].settings.max_cost = Some(NanoUsd(1_000_000_000));
+    assert!(scenario.needs_ledger(&router(&scenario)));
+    assert!(believed(&scenario) > 350, "through the whole engine too");
 }
 
 #[test]

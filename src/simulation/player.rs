@@ -5,8 +5,8 @@ use super::baselines::{Baseline, Policy as _};
 use super::chance::place;
 use super::learner::Learner;
 use super::ledger::{Ledger, Site};
-use super::scenario::{Kind, Policy, Scenario, TaskWorld};
-use super::truth::{Outcome, Standing, Truth};
+use super::scenario::{Kind, Policy, Reporter, Scenario, TaskWorld};
+use super::truth::{Outcome, Standing, Told, Truth};
 use crate::domain::catalog::{ServiceTier, TaskSettings};
 use crate::domain::draw::decision_rng;
 use crate::domain::goal::GoalState;
@@ -54,6 +54,8 @@ impl Ticket {
 pub struct Player<'s> {
     picker: Picker<'s>,
     ledger: Option<Ledger<'s>>,
+    /// Who else tells outcomes.
+    reporters: &'s [Reporter],
     seed: u64,
     /// By task type, the strata of calls of each case and, last, of no case.
     strata: Vec<Vec<Stratum>>,
@@ -78,9 +80,11 @@ impl<'s> Player<'s> {
         let ledger = |settings| Ledger::new(scenario, policy, settings, truth, seed);
         let needs_ledger = scenario.needs_ledger(policy);
         let strata = strata(scenario, &policy.kind);
+        let reporters = &scenario.feedback.reporters[..];
         let picker = match &policy.kind {
             Kind::Router(settings) if needs_ledger => {
-                return Some(Self { picker: Picker::Ledger, ledger: Some(ledger(settings.clone())), seed, strata });
+                let ledger = Some(ledger(settings.clone()));
+                return Some(Self { picker: Picker::Ledger, ledger, reporters, seed, strata });
             }
             Kind::Router(settings) => {
                 let tasks = scenario.tasks.iter().zip(settings);
@@ -93,7 +97,7 @@ impl<'s> Player<'s> {
             known => Picker::Known(known),
         };
         let ledger = needs_ledger.then(|| ledger(scenario.tasks.iter().map(|t| t.settings.clone()).collect()));
-        Some(Self { picker, ledger, seed, strata })
+        Some(Self { picker, ledger, reporters, seed, strata })
     }
 
     fn stratum(&self, task: usize, case: Option<usize>) -> Stratum {
@@ -158,19 +162,15 @@ impl<'s> Player<'s> {
     ///
     /// # Errors
     /// The engine refuses the outcome.
-    pub fn tell(
-        &mut self,
-        ticket: &Ticket,
-        success: bool,
-        outcome: &Outcome,
-        now: UnixMillis,
-    ) -> Result<(), EngineError> {
+    pub fn tell(&mut self, ticket: &Ticket, told: Told, outcome: &Outcome, now: UnixMillis) -> Result<(), EngineError> {
+        let success = told.success;
+        let source = told.reporter.map_or("", |place| &self.reporters[place].name);
         match &mut self.picker {
             Picker::Learners(learners) => {
                 if !outcome.down {
                     learners[ticket.task].pay(ticket.arm, Some(outcome.cost_nano));
                 }
-                learners[ticket.task].tell(ticket.call, ticket.stratum, ticket.arm, success);
+                learners[ticket.task].tell_from(ticket.call, ticket.stratum, ticket.arm, success, source);
             }
             Picker::Textbook(policies) => policies[ticket.task].learn(ticket.call, ticket.arm, success),
             Picker::Known(_) | Picker::Ledger => {}
@@ -178,7 +178,7 @@ impl<'s> Player<'s> {
         match (&mut self.ledger, &ticket.decision) {
             (Some(ledger), Some(decision)) => {
                 let fallback = ticket.is_fallback.then_some((ticket.task, ticket.arm, ticket.call));
-                ledger.record(decision, fallback, success, outcome, now)
+                ledger.record(decision, fallback, (success, source), outcome, now)
             }
             _ => Ok(()),
         }

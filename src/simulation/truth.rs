@@ -53,6 +53,8 @@ pub struct Told {
     pub success: bool,
     /// How long after the call.
     pub delay_ms: i64,
+    /// By which of the scenario's reporters; `None`: as usual, by nobody in particular.
+    pub reporter: Option<usize>,
 }
 
 /// A world as it stands.
@@ -244,16 +246,17 @@ impl<'s> Truth<'s> {
     #[must_use]
     pub fn told(&self, task: usize, candidate: usize, call: u64, success: bool) -> Option<Told> {
         if self.tells_all {
-            return Some(Told { success, delay_ms: 0 });
+            return Some(Told { success, delay_ms: 0, reporter: None });
         }
         let (seed, rep) = (self.scenario.seed ^ FEEDBACK, self.rep);
         let draw = |what: usize| uniform(seed, rep, call, candidate * 16 + what);
         let model = self.scenario.tasks[task].candidates[candidate].model;
         let mut lot = draw(0);
-        let mut telling = self.scenario.feedback.usual;
-        for reporter in self.scenario.feedback.reporters.iter().filter(|r| r.model.is_none_or(|m| m == model)) {
+        let (mut telling, mut by) = (self.scenario.feedback.usual, None);
+        let reporters = self.scenario.feedback.reporters.iter().enumerate();
+        for (place, reporter) in reporters.filter(|(_, r)| r.model.is_none_or(|m| m == model)) {
             if lot < reporter.share {
-                telling = reporter.telling;
+                (telling, by) = (reporter.telling, Some(place));
                 break;
             }
             lot -= reporter.share;
@@ -263,7 +266,7 @@ impl<'s> Truth<'s> {
             return None;
         }
         let delay_ms = delay_ms(telling.delay, || draw(3), || normals::<1>(seed, place(seed, rep, call, 15))[0]);
-        Some(Told { success: success != (draw(2) < telling.wrong), delay_ms })
+        Some(Told { success: success != (draw(2) < telling.wrong), delay_ms, reporter: by })
     }
 }
 
