@@ -286,8 +286,15 @@ mod tests {
         assert!(two[1] == 0.0 && (two[0] + two[2] - 1.0).abs() < 1e-12, "{two:?}");
         let wide = under(&contest, "tolerance=1,floor=0").unwrap();
         assert!(wide[0] > 0.999_999, "{wide:?}");
-        let worth = under(&contest, "objective=net_value,value_usd=0,floor=0").unwrap();
+        let worth = under(&contest, "objective=net_value,value_usd=0,failure_cost_usd=0,floor=0").unwrap();
         assert!(worth[0] > 0.999_999, "nothing to gain: the cheapest, {worth:?}");
+        let other = Contest { rule: contest.other, other: contest.rule, ..contest.clone() };
+        assert_eq!(
+            under(&contest, "objective=net_value").unwrap(),
+            other.propensities(),
+            "at its own value and failure cost"
+        );
+        assert_eq!(under(&other, "objective=success").unwrap(), contest.propensities(), "at its own tolerance");
     }
 
     #[test]

@@ -41,6 +41,29 @@ pub(super) fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Names, lengths and times of change.
+fn stamps(dir: &Path) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
+    let stamp = |path: PathBuf| {
+        let of = fs::metadata(&path).ok()?;
+        Some((path, of.len(), of.modified().unwrap()))
+    };
+    files(dir).into_iter().filter_map(stamp).collect()
+}
+
+/// Copies the files of a store at work as they stand at one moment, as a kill leaves them: a copy during which sled wrote is of
+/// no moment, and is made again.
+fn copy_of_a_moment(from: &Path, to: &Path) {
+    for _ in 0..1_000 {
+        let before = stamps(from);
+        copy(from, to);
+        if stamps(from) == before && files(to).len() == before.len() {
+            return;
+        }
+        fs::remove_dir_all(to).unwrap();
+    }
+    panic!("{from:?} never rests");
+}
+
 /// Opens, catches up, and checks the digest; returns whether the state was set aside on the way.
 fn recover(dir: &Path, entries: &Entries, whole: [u8; 32], what: &str) -> bool {
     let mut aside = false;
@@ -80,7 +103,7 @@ fn original(seed: u64) -> Original {
         catch_up(&mut state, &store, entries[..until].iter().cloned()).unwrap();
     }
     // A copy taken while the process is at work, and one taken after it closed.
-    copy(&root.join("whole"), &root.join("killed"));
+    copy_of_a_moment(&root.join("whole"), &root.join("killed"));
     store.close().unwrap();
     Original { _keep: keep, root, entries, whole: digest_of_fold(numbered(&facts)) }
 }
