@@ -182,10 +182,12 @@ impl Engine {
             let name = self.state.names.text(NameKind::Workflow, workflow);
             let timeout_ms = self.goal_rules.idle_timeout_ms(name);
             let idle = self.idle_goals(store, workflow, now.plus_ms(-timeout_ms), most - goals.len());
-            // Of a goal of the past, told now, the time was over then; so it belongs to the windows of that time.
+            // Of a goal of the past, told now, the time was over then; so it belongs to the windows of that time. It does not end
+            // before what detail is kept of: whether that was dropped is told by the record alone, and this one stands.
+            let kept_from = self.state.detail_from;
             let timed_out = |(last_at, goal): (UnixMillis, Arc<str>)| TimedOut {
                 goal: goal.to_string(),
-                ended_at: Some(last_at.plus_ms(timeout_ms).min(now)),
+                ended_at: Some(last_at.plus_ms(timeout_ms).max(kept_from).min(now)),
             };
             goals.extend(idle.into_iter().map(timed_out));
         }
