@@ -159,9 +159,9 @@ impl Ledger {
             sums.into_iter().filter(|(id, left)| known(id) && *left != GoalSums::default()).collect::<BTreeMap<_, _>>()
         };
         // Spend that was told late may be older than its goal: then it was dropped before the goal. So may a goal below it be.
-        // What is missing is not told from what was dropped; what is too much is.
-        let is_less = |left: &GoalSums| left.cost >= 0 && left.calls >= 0 && left.unpriced >= 0;
-        let lacks_dropped = |left: &GoalSums| from > UnixMillis::default() && is_less(left);
+        // A call that is missing is not told from one that was dropped; sums that differ over the same calls are.
+        let lacks_calls = |left: &GoalSums| left.calls > 0 || left.unpriced > 0;
+        let lacks_dropped = |left: &GoalSums| from > UnixMillis::default() && lacks_calls(left);
         for (goal, left) in differ(self.own).into_iter().filter(|(_, left)| !lacks_dropped(left)) {
             books.problems.push(format!("goal `{goal}` does not add up to its calls: {left:?} too much"));
         }
