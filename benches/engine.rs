@@ -282,27 +282,10 @@ fn report(answer: &PolicyAnswer, at: UnixMillis, number: u64) -> OutcomeReport {
     };
     let failed = number % 10 == 9;
     OutcomeReport {
-        of: OutcomeOf::Decision(of),
         verdict: Some(if failed { Verdict::Failure(FailureReason::ValidationFailed) } else { Verdict::Success }),
-        quality: None,
-        retry_of: None,
-        cost: None,
         usage: Some(Usage { input: 300, cached_input: 0, cache_write: 0, output: 40, reasoning: 0 }),
-        service_tier: None,
         latency_ms: Some(800),
-        energy_mj: None,
-        goal_id: String::new(),
-        workflow: String::new(),
-        step: String::new(),
-        tool: String::new(),
-        model_served: String::new(),
-        source: String::new(),
-        evidence: String::new(),
-        output_ref: String::new(),
-        evaluation: false,
-        occurred_at: None,
-        labels: Labels::new(),
-        key: None,
         body: number,
+        ..OutcomeReport::about(OutcomeOf::Decision(of))
     }
 }

@@ -101,30 +101,8 @@ fn chosen(engine: &Engine, answer: &PolicyAnswer) -> String {
 }
 
 pub(super) fn report(of: OutcomeOf, verdict: Option<Verdict>) -> OutcomeReport {
-    OutcomeReport {
-        of,
-        verdict,
-        quality: None,
-        retry_of: None,
-        cost: None,
-        usage: Some(Usage { input: 300, output: 40, ..Usage::default() }),
-        service_tier: None,
-        latency_ms: None,
-        energy_mj: None,
-        goal_id: String::new(),
-        workflow: String::new(),
-        step: String::new(),
-        tool: String::new(),
-        model_served: String::new(),
-        source: String::new(),
-        evidence: String::new(),
-        output_ref: String::new(),
-        evaluation: false,
-        occurred_at: None,
-        labels: BTreeMap::new(),
-        key: None,
-        body: 1,
-    }
+    let usage = Some(Usage { input: 300, output: 40, ..Usage::default() });
+    OutcomeReport { verdict, usage, body: 1, ..OutcomeReport::about(of) }
 }
 
 fn reference(answer: &PolicyAnswer) -> OutcomeOf {
