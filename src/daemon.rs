@@ -231,7 +231,7 @@ fn prepare(data_dir: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if data_dir.join("journal").exists() {
                 bail!(
-                    "{shown} holds a journal but no FORMAT file; restore it (its content is {FORMAT_AT_FIRST}, or {FORMAT} where there is a snapshot) or the copy"
+                    "{shown} holds a journal but no FORMAT file; restore it (its content is {FORMAT_AT_FIRST}, or {FORMAT} where there is a snapshot or a packed segment) or the copy"
                 );
             }
             let bytes = format!("{FORMAT_AT_FIRST}\n");

@@ -5,9 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Newest layout of a data directory; a newer one is never touched. In it, a snapshot may stand for the first segments of the
-/// record.
-pub const FORMAT: u32 = 2;
+/// Newest layout of a data directory; a newer one is never touched. Since 2 a snapshot may stand for the first segments of the
+/// record, since 3 finished segments may be packed.
+pub const FORMAT: u32 = 3;
 
 /// The layout a new data directory has: the record is there from its first event on.
 pub const FORMAT_AT_FIRST: u32 = 1;

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::error::JournalError;
+use super::packed::{EXTENSION, SegmentFile};
 use super::segment::{
     FORMAT_VERSION, FRAME_HEAD_BYTES, HEADER_BYTES, Header, HeaderFault, file_name, parse_file_name, parse_frame,
 };
@@ -24,7 +25,7 @@ impl Segment {
     }
 }
 
-/// First sequence numbers of all segment files, ascending, as their names say. Other files are ignored.
+/// First sequence numbers of all segments, packed or not, ascending, as the names of their files say. Other files are ignored.
 pub(super) fn first_seqs(dir: &Path) -> Result<Vec<u64>, JournalError> {
     let refused = |error| JournalError::io("list", dir, error);
     let mut found = Vec::new();
@@ -33,16 +34,20 @@ pub(super) fn first_seqs(dir: &Path) -> Result<Vec<u64>, JournalError> {
         found.extend(name.to_str().and_then(parse_file_name));
     }
     found.sort_unstable();
+    found.dedup();
     Ok(found)
 }
 
 /// Opens the header of the segment with this name.
 pub(super) fn load_one(dir: &Path, first_seq: u64) -> Result<Segment, JournalError> {
-    let name = file_name(first_seq);
-    let path = dir.join(&name);
-    let file = File::open(&path).map_err(|error| JournalError::io("open", &path, error))?;
+    let mut path = dir.join(file_name(first_seq));
+    let file = SegmentFile::open(&path)?;
+    if matches!(file, SegmentFile::Packed(_)) {
+        path.set_extension(EXTENSION);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut bytes = [0; HEADER_BYTES as usize];
-    let len = read_up_to(&file, &mut bytes, 0).map_err(|error| JournalError::io("read", &path, error))?;
+    let len = file.read_up_to(&mut bytes, 0).map_err(|error| JournalError::io("read", &path, error))?;
     let damaged = |why| JournalError::Damaged { segment: name.clone(), offset: 0, seq: first_seq, why };
     match Header::parse(&bytes[..len]) {
         Ok(header) if header.first_seq != first_seq => Err(damaged("the header and the file name disagree")),
@@ -77,10 +82,10 @@ pub(super) fn check_link(earlier: &Segment, later: &Segment) -> Result<(), Journ
     else {
         return damaged(0, "the next segment does not begin behind this one");
     };
-    let file = File::open(&earlier.path).map_err(|error| JournalError::io("open", &earlier.path, error))?;
+    let file = SegmentFile::open(&earlier.path)?;
     let mut bytes = [0; FRAME_HEAD_BYTES];
     let len =
-        read_up_to(&file, &mut bytes, size - head).map_err(|error| JournalError::io("read", &earlier.path, error))?;
+        file.read_up_to(&mut bytes, size - head).map_err(|error| JournalError::io("read", &earlier.path, error))?;
     if len < FRAME_HEAD_BYTES {
         return damaged(size - head, "it was cut, or a segment behind it is missing");
     }

@@ -14,6 +14,7 @@
 //! | `segment.rs` | the bytes: header, frame, chain, [`Location`] |
 //! | `codec.rs`, `goal_facts.rs`, `fields.rs`, `place.rs`, `pb.rs` | events and their stored form |
 //! | `export.rs`, `audit.rs` | events as JSON; sums of money taken from the events alone |
+//! | `packed.rs`, `pack.rs` | a segment's bytes, as written or in deflated blocks; packing those that are finished |
 //! | `snapshot.rs`, `prune.rs` | what the first events come to, in one file; removing the segments it stands for |
 //! | `storage.rs`, `options.rs`, `error.rs` | the writing half of the file system (tests replace it), settings, errors |
 //!
@@ -36,6 +37,8 @@ pub mod export;
 pub(crate) mod fields;
 pub(crate) mod goal_facts;
 mod options;
+mod pack;
+mod packed;
 pub(crate) mod pb;
 mod place;
 pub mod prune;
@@ -55,6 +58,7 @@ mod tests;
 
 pub use error::JournalError;
 pub use options::JournalOptions;
+pub use pack::{PackedSegment, Packing};
 pub use queue::CommitWaiter;
 pub use reader::{Entries, Entry, JournalReader};
 pub use recover::OpenReport;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::catalog::{self, Segment};
 use super::error::JournalError;
+use super::packed::EXTENSION;
 use super::segment::split_event;
 use super::snapshot::Snapshot;
 use super::storage::Storage;
@@ -32,7 +33,16 @@ pub fn remove(
     let segments = catalog::load(dir)?;
     let many = count(&segments, snapshot.covers_seq, is_old)?;
     for segment in &segments[..many] {
-        let removed = storage.remove(&segment.path).and_then(|()| storage.sync_dir(dir));
+        let packed = segment.path.with_extension(EXTENSION);
+        let removed = || {
+            // Both are there where packing was cut short.
+            if packed != segment.path && packed.exists() {
+                storage.remove(&packed)?;
+            }
+            storage.remove(&segment.path)?;
+            storage.sync_dir(dir)
+        };
+        let removed = removed();
         removed.map_err(|error| JournalError::io("remove", &segment.path, error))?;
     }
     Ok(many)

@@ -2,14 +2,14 @@
 //! show events that are not durable yet: who must not act on those compares with `Journal::synced_seq`.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::catalog::{self, Segment, read_up_to, sealed_bytes};
+use super::catalog::{self, Segment, sealed_bytes};
 use super::error::JournalError;
+use super::packed::SegmentFile;
 use super::segment::{FRAME_HEAD_BYTES, HEADER_BYTES, Location, frame_len, parse_frame, split_event};
 use super::walk::Walk;
 
@@ -35,7 +35,7 @@ pub struct JournalReader {
 
 struct Shelf {
     segment: Segment,
-    file: File,
+    file: SegmentFile,
 }
 
 impl JournalReader {
@@ -162,7 +162,9 @@ impl std::fmt::Debug for JournalReader {
 impl Shelf {
     fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, JournalError> {
         let mut bytes = vec![0; len];
-        let read = read_up_to(&self.file, &mut bytes, offset)
+        let read = self
+            .file
+            .read_up_to(&mut bytes, offset)
             .map_err(|error| JournalError::io("read", &self.segment.path, error))?;
         bytes.truncate(read);
         Ok(bytes)
@@ -172,10 +174,7 @@ impl Shelf {
 fn load_shelves(dir: &Path) -> Result<Vec<Shelf>, JournalError> {
     catalog::load(dir)?
         .into_iter()
-        .map(|segment| match File::open(&segment.path) {
-            Ok(file) => Ok(Shelf { segment, file }),
-            Err(error) => Err(JournalError::io("open", &segment.path, error)),
-        })
+        .map(|segment| Ok(Shelf { file: SegmentFile::open(&segment.path)?, segment }))
         .collect()
 }
 

@@ -1,13 +1,14 @@
 //! Opening a journal: checks first, repairs only what an interrupted write can explain, refuses the rest untouched.
 
 use std::fs::File;
-use std::io;
 use std::path::Path;
 
-use super::catalog::{self, Segment, read_up_to, sealed_bytes};
+use super::catalog::{self, Segment, sealed_bytes};
 use super::commit::Head;
 use super::error::JournalError;
 use super::options::JournalOptions;
+use super::pack;
+use super::packed::SegmentFile;
 use super::room::PREPARED_NAME;
 use super::segment::{Chain, HEADER_BYTES, Header, chain_hex, file_name};
 use super::snapshot;
@@ -56,7 +57,7 @@ pub(super) fn recover(dir: &Path, options: &JournalOptions, storage: &dyn Storag
         let trimmed = storage.open(path).and_then(|file| file.set_len(bytes).and_then(|()| file.sync_data()));
         trimmed.map_err(|error| JournalError::io("trim", path, error))?;
     }
-    for unfinished in [PREPARED_NAME, snapshot::NEW_NAME].map(|name| dir.join(name)) {
+    for unfinished in [PREPARED_NAME, snapshot::NEW_NAME, pack::NEW_NAME].map(|name| dir.join(name)) {
         if unfinished.exists() {
             storage.remove(&unfinished).map_err(|error| JournalError::io("remove", &unfinished, error))?;
         }
@@ -93,7 +94,8 @@ fn untrimmed(segments: &[Segment]) -> Result<Vec<(&Path, u64)>, JournalError> {
     let mut found = Vec::new();
     for pair in segments.windows(2) {
         let (segment, bytes) = (&pair[0], sealed_bytes(&pair[0], &pair[1]));
-        let rest = read_from(&segment.path, bytes).map_err(|error| JournalError::io("read", &segment.path, error))?;
+        let rest = SegmentFile::open(&segment.path)?.read_from(bytes);
+        let rest = rest.map_err(|error| JournalError::io("read", &segment.path, error))?;
         if rest.iter().any(|byte| *byte != 0) {
             let seq = pair[1].header.first_seq;
             return Err(segment.damaged(bytes, seq, "bytes behind the end of a finished segment"));
@@ -103,14 +105,6 @@ fn untrimmed(segments: &[Segment]) -> Result<Vec<(&Path, u64)>, JournalError> {
         }
     }
     Ok(found)
-}
-
-fn read_from(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let mut bytes = vec![0; file.metadata()?.len().saturating_sub(offset) as usize];
-    let len = read_up_to(&file, &mut bytes, offset)?;
-    bytes.truncate(len);
-    Ok(bytes)
 }
 
 /// Zeroes the torn tail and makes what was read durable. The last group is written again: if an earlier process met a
@@ -125,7 +119,7 @@ fn settle(
         let file = storage.open(path)?;
         write_zeros(file.as_ref(), walk.offset, walk.offset + torn_bytes)?;
         if let Some(start) = walk.last_frame {
-            let mut frame = read_from(path, start)?;
+            let mut frame = SegmentFile::Plain(File::open(path)?).read_from(start)?;
             frame.truncate((walk.offset - start) as usize);
             file.write_all_at(&frame, start)?;
         }

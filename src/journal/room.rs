@@ -237,11 +237,11 @@ impl Room {
 
     fn perform(&self, storage: &dyn Storage, job: &Job) -> io::Result<()> {
         match job {
-            Job::Trim { path, bytes } => {
-                let file = storage.open(path)?;
-                file.set_len(*bytes)?;
-                file.sync_data()
-            }
+            Job::Trim { path, bytes } => match storage.open(path) {
+                // Cut, packed and removed before this could be said of it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                file => file.and_then(|file| file.set_len(*bytes).and_then(|()| file.sync_data())),
+            },
             // A descriptor of its own: errors are reported once a descriptor, and the committer must see its own.
             Job::Extend { path, from, to } => {
                 let file = storage.open(path)?;

@@ -223,9 +223,9 @@ pub(super) fn file_name(first_seq: u64) -> String {
     format!("{first_seq:020}.seg")
 }
 
-/// The first event a segment's file name promises; `None` for other files.
+/// The first event a segment's file name promises, packed or not; `None` for other files.
 pub(super) fn parse_file_name(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".seg")?;
+    let digits = name.strip_suffix(".seg").or_else(|| name.strip_suffix(".pack"))?;
     let all_digits = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     if all_digits { digits.parse().ok() } else { None }
 }

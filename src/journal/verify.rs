@@ -1,10 +1,10 @@
 //! Checks every byte of a journal and reports all it finds, instead of stopping at the first. Changes nothing.
 
-use std::fs;
 use std::path::Path;
 
 use super::catalog::{Segment, check_link, first_seqs, load_one, sealed_bytes};
 use super::error::JournalError;
+use super::packed::SegmentFile;
 use super::segment::{chain_hex, file_name};
 use super::snapshot::{Snapshot, snapshots};
 use super::walk::{Tail, Walk};
@@ -81,8 +81,8 @@ fn check_snapshot(snapshot: Snapshot, segments: &[Segment]) -> Result<Snapshot, 
 }
 
 fn check_segment(segment: &Segment, next: Option<&Segment>, report: &mut VerifyReport) -> Result<(), JournalError> {
-    let metadata = fs::metadata(&segment.path).map_err(|error| JournalError::io("read", &segment.path, error))?;
-    report.bytes += metadata.len();
+    let file_bytes = SegmentFile::open(&segment.path)?.file_bytes();
+    report.bytes += file_bytes.map_err(|error| JournalError::io("read", &segment.path, error))?;
     let mut walk = Walk::open(segment.clone())?;
     while let Some(count) = walk.next_frame()?.map(|frame| frame.count) {
         report.frames += 1;

@@ -1,10 +1,9 @@
 //! Goes through the frames of one segment and judges what lies behind the last whole one. Read-only; decides nothing
 //! about what to do then.
 
-use std::fs::File;
-
-use super::catalog::{Segment, read_up_to};
+use super::catalog::Segment;
 use super::error::JournalError;
+use super::packed::SegmentFile;
 use super::segment::{
     Chain, FRAME_HEAD_BYTES, HEADER_BYTES, Location, MAX_FRAME_BYTES, count_events, frame_len, holds_later_frame,
     next_chain, parse_frame,
@@ -16,7 +15,7 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// A position between two frames of a segment.
 pub(super) struct Walk {
     pub(super) segment: Segment,
-    file: File,
+    file: SegmentFile,
     /// Bytes of the file from `window_start` on.
     window: Vec<u8>,
     window_start: u64,
@@ -52,7 +51,7 @@ pub(super) enum Tail {
 impl Walk {
     /// Stands before the first frame.
     pub(super) fn open(segment: Segment) -> Result<Self, JournalError> {
-        let file = File::open(&segment.path).map_err(|error| JournalError::io("open", &segment.path, error))?;
+        let file = SegmentFile::open(&segment.path)?;
         let (next_seq, chain) = (segment.header.first_seq, segment.header.previous);
         Ok(Self {
             segment,
@@ -157,22 +156,18 @@ impl Walk {
             return Ok(());
         }
         let refused = |error| JournalError::io("read", &self.segment.path, error);
-        let left = self.file.metadata().map_err(refused)?.len().saturating_sub(self.offset);
+        let left = self.file.len().map_err(refused)?.saturating_sub(self.offset);
         let len = left.min(want.max(WINDOW_BYTES) as u64) as usize;
         self.window.clear();
         self.window.resize(len, 0);
         self.window_start = self.offset;
-        let len = read_up_to(&self.file, &mut self.window, self.offset).map_err(refused)?;
+        let len = self.file.read_up_to(&mut self.window, self.offset).map_err(refused)?;
         self.window.truncate(len);
         Ok(())
     }
 
     fn read_rest(&self) -> Result<Vec<u8>, JournalError> {
-        let refused = |error| JournalError::io("read", &self.segment.path, error);
-        let file_bytes = self.file.metadata().map_err(refused)?.len();
-        let mut rest = vec![0; file_bytes.saturating_sub(self.offset) as usize];
-        let len = read_up_to(&self.file, &mut rest, self.offset).map_err(refused)?;
-        rest.truncate(len);
-        Ok(rest)
+        let rest = self.file.read_from(self.offset);
+        rest.map_err(|error| JournalError::io("read", &self.segment.path, error))
     }
 }

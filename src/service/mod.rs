@@ -10,6 +10,7 @@ mod explain;
 pub mod goal_reply;
 mod goals;
 mod listing;
+mod packing;
 mod receipts;
 mod reply;
 mod shelf;
@@ -41,6 +42,7 @@ use crate::insights;
 use crate::journal::{CommitWaiter, Journal, JournalError, JournalReader, codec};
 use crate::state::{SledStore, StoreError};
 use compaction::Compacting;
+use packing::Packed;
 use shelf::Shelf;
 use upkeep::Reopening;
 pub(crate) use upkeep::disk_is_low;
@@ -181,6 +183,7 @@ pub struct Service {
     stopping: ArcSwap<Option<String>>,
     reopening: Mutex<Reopening>,
     compacting: Mutex<Compacting>,
+    packed: Mutex<Packed>,
     /// Since when detail was kept when it was last looked for segments that could go.
     snapshot_looked: Mutex<Option<UnixMillis>>,
     /// Held by whoever writes to the store.
@@ -262,6 +265,7 @@ impl Service {
             stopping: ArcSwap::from_pointee(None),
             reopening: Mutex::default(),
             compacting: Mutex::default(),
+            packed: Mutex::default(),
             snapshot_looked: Mutex::default(),
             storing: Mutex::default(),
             begun: AtomicBool::new(beginning.is_none()),

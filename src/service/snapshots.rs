@@ -60,9 +60,7 @@ impl Service {
         if store.snapshot_on(WRITE_AT_ONCE)? {
             return Ok(());
         }
-        // An earlier program knows nothing of snapshots: it is not to find a record without its beginning.
-        let dir = &self.about.data_dir;
-        data_format::raise(dir).map_err(|error| StoreError::Io { dir: dir.clone(), source: Arc::new(error) })?;
+        self.shut_out_earlier_programs()?;
         let snapshot = store.finish_snapshot()?;
         let before = self.engine.lock().state.detail_from;
         let segments = prune::remove(&self.journal_dir(), &DiskStorage, &snapshot, is_older(before))?;
@@ -70,6 +68,13 @@ impl Service {
         let (name, bytes) = (snapshot.name(), snapshot.bytes);
         tracing::info!(name, bytes, segments, "a snapshot was written, and the segments it stands for removed");
         Ok(())
+    }
+
+    /// Says in the data directory that it takes this program: an earlier one knows nothing of snapshots and packed segments, and
+    /// is not to find a record without its beginning.
+    pub(super) fn shut_out_earlier_programs(&self) -> Result<(), StoreError> {
+        let dir = &self.about.data_dir;
+        data_format::raise(dir).map_err(|error| StoreError::Io { dir: dir.clone(), source: Arc::new(error) })
     }
 
     /// Where the record lies.

@@ -89,6 +89,7 @@ impl Service {
         if let Some(store) = self.shelf.store() {
             self.snapshot_when_due(&store)?;
         }
+        self.pack_when_due();
         Ok(())
     }
 
@@ -140,6 +141,7 @@ impl Service {
                         store.abandon_compaction();
                         store.abandon_snapshot();
                     }
+                    self.abandon_packing();
                 }
                 false => tracing::info!("there is space on the disk again"),
             }

@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::evict::Committed;
 use super::goal_records::{self, Part};
 use super::keys::{self, Kind, SLOT_BITS};
+use super::seal;
 use super::store::{SledStore, Written, slot_of};
 use super::{load, records, sums, trust};
 use crate::domain::budget::AccountKey;
@@ -132,7 +133,7 @@ impl SledStore {
             self.add_goal(&id, goal, &mut writes)?;
         }
         for (key, part) in parts {
-            let sealed = keys::seal(&key, &part.stored());
+            let sealed = seal::seal(&key, &part.stored());
             if writes.contains_key(&key) || self.db.get(&key)?.as_deref() != Some(&sealed[..]) {
                 writes.insert(key, Some(sealed));
             }
@@ -146,11 +147,11 @@ impl SledStore {
             let key = keys::page(page);
             let merged = merge(self.get(&key)?.unwrap_or_default(), calls);
             let open = merged.calls.iter().any(|call| call.open_after_ms.is_some());
-            let sealed = (!merged.calls.is_empty()).then(|| keys::seal(&key, &merged));
+            let sealed = (!merged.calls.is_empty()).then(|| seal::seal(&key, &merged));
             writes.insert(key, sealed);
             // A start finds the open decisions by these marks, one for a page that holds any.
             let mark = keys::open_page(page);
-            let sealed = open.then(|| keys::seal(&mark, &pb::CallPage::default()));
+            let sealed = open.then(|| seal::seal(&mark, &pb::CallPage::default()));
             writes.insert(mark, sealed);
         }
         for minute in minutes_dropped {
@@ -176,7 +177,7 @@ impl SledStore {
             }
         }
         writes.extend(goal.into_iter().flat_map(|goal| goal.marks).map(|mark| {
-            let value = keys::seal(&mark, &pb::CallPage::default());
+            let value = seal::seal(&mark, &pb::CallPage::default());
             (mark, Some(value))
         }));
         Ok(())
@@ -208,7 +209,7 @@ impl SledStore {
         let Total { records, sum, bytes } = written.total;
         (meta.records, meta.records_sum, meta.records_bytes) = (records, sum.to_be_bytes().to_vec(), bytes);
         let key = Kind::Meta.prefix();
-        batch.insert(key.as_slice(), keys::seal(&key, &meta));
+        batch.insert(key.as_slice(), seal::seal(&key, &meta));
         self.db.apply_batch(batch)?;
         self.sync()?;
         if !written.marked {
@@ -229,7 +230,7 @@ impl SledStore {
 
 impl Checkpoint {
     fn put(&mut self, key: Vec<u8>, message: &impl prost::Message) {
-        let value = keys::seal(&key, message);
+        let value = seal::seal(&key, message);
         self.writes.insert(key, Some(value));
     }
 

@@ -7,7 +7,8 @@ use std::ops::Bound;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::error::StoreError;
-use super::keys::{self, Kind};
+use super::keys::Kind;
+use super::seal;
 use super::store::SledStore;
 
 /// Where a copy is written.
@@ -44,14 +45,14 @@ impl Total {
     /// With one more.
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
         self.records += 1;
-        self.sum = self.sum.wrapping_add(keys::share(key, value));
+        self.sum = self.sum.wrapping_add(seal::share(key, value));
         self.bytes += (key.len() + value.len()) as u64;
     }
 
     /// Without one of them.
     pub(super) fn take_away(&mut self, key: &[u8], value: &[u8]) {
         self.records = self.records.wrapping_sub(1);
-        self.sum = self.sum.wrapping_sub(keys::share(key, value));
+        self.sum = self.sum.wrapping_sub(seal::share(key, value));
         self.bytes = self.bytes.saturating_sub((key.len() + value.len()) as u64);
     }
 }
@@ -87,7 +88,7 @@ impl<T: Target> Copying<T> {
         for (key, value) in records {
             // The one that says where the state stands is written last, by whoever finishes the copy.
             if *key != Kind::Meta.prefix() {
-                keys::intact(key, value)?;
+                seal::check(key, value)?;
                 self.total.add(key, value);
                 self.to.put(key, Some(value))?;
             }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::error::StoreError;
 use super::keys::{self, Kind};
+use super::seal;
 use super::store::SledStore;
 use super::{goal_records, load, records};
 use crate::domain::call::CallNo;
@@ -88,11 +89,11 @@ impl SledStore {
                 Kind::GoalAt => self.goal_at(&key, before, writes)?,
                 Kind::Page => page(&key, &value, before, writes)?,
                 Kind::Account => {
-                    let account = goal_records::account(keys::unseal(&key, &value)?, "")?;
+                    let account = goal_records::account(seal::unseal(&key, &value)?, "")?;
                     drop_if(retention::drops_account(&account, before), &key, writes)
                 }
                 _ => {
-                    let used = records::key_use(&keys::unseal(&key, &value)?);
+                    let used = records::key_use(&seal::unseal(&key, &value)?);
                     drop_if(retention::drops_key(&used, before), &key, writes)
                 }
             };
@@ -119,7 +120,7 @@ impl SledStore {
 
 /// A page of calls; whether calls of the next one may have been dropped too.
 fn page(key: &[u8], value: &[u8], before: UnixMillis, writes: &mut Writes) -> Result<bool, StoreError> {
-    let stored: pb::CallPage = keys::unseal(key, value)?;
+    let stored: pb::CallPage = seal::unseal(key, value)?;
     let mut kept = pb::CallPage::default();
     let (mut all, mut older) = (0, false);
     for call in stored.calls {
@@ -133,7 +134,7 @@ fn page(key: &[u8], value: &[u8], before: UnixMillis, writes: &mut Writes) -> Re
     if kept.calls.is_empty() {
         writes.insert(key.to_vec(), None);
     } else if kept.calls.len() < all {
-        writes.insert(key.to_vec(), Some(keys::seal(key, &kept)));
+        writes.insert(key.to_vec(), Some(seal::seal(key, &kept)));
     }
     Ok(older || all == 0)
 }

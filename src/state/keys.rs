@@ -1,7 +1,4 @@
-//! The layout of the stored state: which key a record has, and how a value is sealed (version ‖ message ‖ CRC-32C of key,
-//! version and message), so that a record can be neither torn, nor flipped, nor found under another's key.
-
-use prost::Message;
+//! The layout of the stored state: which key a record has, and how a value is sealed (see `seal.rs`).
 
 use super::error::StoreError;
 use crate::domain::budget::AccountKey;
@@ -12,7 +9,6 @@ use crate::domain::names::{LabelsId, NameId};
 use crate::domain::proof::ProofKey;
 use crate::domain::rollup::RollupKey;
 use crate::domain::time::UnixMillis;
-use crate::journal::codec::{self, CodecError, VERSION};
 use crate::journal::goal_facts;
 
 /// The only project so far; every key begins with its number.
@@ -309,61 +305,9 @@ impl<'a> Rest<'a> {
     }
 }
 
-const CRC: usize = 4;
-
-/// The value stored for `message` under `key`.
-pub(super) fn seal(key: &[u8], message: &impl Message) -> Vec<u8> {
-    let mut value = Vec::with_capacity(1 + message.encoded_len() + CRC);
-    value.push(VERSION);
-    value.extend_from_slice(&message.encode_to_vec());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(key), &value);
-    value.extend_from_slice(&crc.to_le_bytes());
-    value
-}
-
-/// The bytes of the message stored as `value` under `key`.
-pub(super) fn intact<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], StoreError> {
-    let (sealed, crc) = value.split_last_chunk::<CRC>().ok_or_else(|| StoreError::broken("a record is too short"))?;
-    if crc32c::crc32c_append(crc32c::crc32c(key), sealed) != u32::from_le_bytes(*crc) {
-        return Err(StoreError::broken("the checksum of a record does not hold"));
-    }
-    Ok(codec::message(sealed)?)
-}
-
-/// The message stored as `value` under `key`.
-pub(super) fn unseal<M: Message + Default>(key: &[u8], value: &[u8]) -> Result<M, StoreError> {
-    let message = M::decode(intact(key, value)?);
-    message.map_err(|e| CodecError::Malformed(e.to_string()).into())
-}
-
-/// A record's share in the sum that tells whether any is missing: additive, so that records can come and go.
-pub(super) fn share(key: &[u8], value: &[u8]) -> u128 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&(key.len() as u32).to_be_bytes()).update(key).update(value);
-    let mut first = [0; 16];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    u128::from_be_bytes(first)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::pb;
-
-    #[test]
-    fn a_record_under_another_key_or_with_a_flipped_bit_is_refused() {
-        let message = pb::KeyUse { body: 9, call: 8, seq: 7, at_ms: 6 };
-        let key = Kind::Key.key(&[&5_u128.to_be_bytes()]);
-        let value = seal(&key, &message);
-        assert_eq!(unseal::<pb::KeyUse>(&key, &value).unwrap(), message);
-        assert!(unseal::<pb::KeyUse>(&Kind::Key.key(&[&6_u128.to_be_bytes()]), &value).is_err());
-        for bit in 0..value.len() * 8 {
-            let mut flipped = value.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(unseal::<pb::KeyUse>(&key, &flipped).is_err(), "bit {bit}");
-        }
-        assert!(unseal::<pb::KeyUse>(&key, &value[..3]).is_err());
-    }
 
     #[test]
     fn sums_sort_by_time_and_come_back() {

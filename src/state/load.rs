@@ -10,6 +10,7 @@ use super::copying::Total;
 use super::error::StoreError;
 use super::evict::OPEN_AT_HAND;
 use super::keys::{self, Kind, Rest, SLOT_BITS};
+use super::seal;
 use super::store::Written;
 use super::{goal_records, records, sums};
 use crate::domain::budget::{Account, AccountKey};
@@ -21,7 +22,10 @@ use crate::journal::{fields, pb};
 
 /// Format of the records this program writes, and the newest it reads. A snapshot beside the journal may be all that is left
 /// of its first facts: whoever raises this must still read records of format 9.
-pub(super) const FORMAT: u32 = 9;
+pub(super) const FORMAT: u32 = 10;
+
+/// The oldest format it reads: the first that a snapshot had. In it no message was deflated.
+pub(super) const OLDEST_FORMAT: u32 = 9;
 
 /// The record that says where the state stands; its sums are filled in by the commit.
 pub(super) fn meta_of(state: &State) -> pb::Meta {
@@ -47,9 +51,9 @@ pub(super) fn meta(tree: &Tree) -> Result<Option<pb::Meta>, StoreError> {
     let key = Kind::Meta.prefix();
     match tree.get(&key)? {
         Some(value) => {
-            let meta: pb::Meta = keys::unseal(&key, &value)?;
+            let meta: pb::Meta = seal::unseal(&key, &value)?;
             match meta.format_version {
-                FORMAT => Ok(Some(meta)),
+                OLDEST_FORMAT..=FORMAT => Ok(Some(meta)),
                 other => Err(StoreError::broken(format!("its records have format {other}, this program's {FORMAT}"))),
             }
         }
@@ -82,16 +86,16 @@ pub(super) fn check(tree: &Tree) -> Result<(), StoreError> {
 fn readable(key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     let is = |kind: Kind| key.starts_with(&kind.prefix());
     if is(Kind::Page) {
-        let page: pb::CallPage = keys::unseal(key, value)?;
+        let page: pb::CallPage = seal::unseal(key, value)?;
         for call in page.calls {
             records::call(CallNo(0), call)?;
         }
     } else if is(Kind::Goal) {
-        goal_records::goal("", keys::unseal(key, value)?, Vec::new())?;
+        goal_records::goal("", seal::unseal(key, value)?, Vec::new())?;
     } else if is(Kind::Key) {
-        records::key_use(&keys::unseal(key, value)?);
+        records::key_use(&seal::unseal(key, value)?);
     } else {
-        keys::intact(key, value)?;
+        seal::check(key, value)?;
     }
     Ok(())
 }
@@ -176,7 +180,7 @@ fn open_calls(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
         let page = mark.u64()?;
         let key = keys::page(page);
         let value = tree.get(&key)?.ok_or_else(|| StoreError::broken("a page with open decisions is missing"))?;
-        let stored: pb::CallPage = keys::unseal(&key, &value)?;
+        let stored: pb::CallPage = seal::unseal(&key, &value)?;
         for call in stored.calls {
             let number = CallNo(page << SLOT_BITS | u64::from(call.slot));
             let call = records::call(number, call)?;
@@ -228,7 +232,7 @@ fn budgets(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
         let account = AccountKey(rest.u64()?);
         let key = keys::account(account);
         let value = tree.get(&key)?.ok_or_else(|| StoreError::broken("an account is missing"))?;
-        let account = goal_records::account(keys::unseal(&key, &value)?, "")?;
+        let account = goal_records::account(seal::unseal(&key, &value)?, "")?;
         if is_running(&account, state.last_at) {
             state.accounts.insert(account.opened.key, account);
         }
@@ -257,7 +261,7 @@ pub(super) fn each<M: Message + Default>(
 ) -> Result<(), StoreError> {
     for item in tree.scan_prefix(kind.prefix()) {
         let (key, value) = item?;
-        visit(Rest::of(&key), keys::unseal(&key, &value)?)?;
+        visit(Rest::of(&key), seal::unseal(&key, &value)?)?;
     }
     Ok(())
 }

@@ -16,7 +16,8 @@
 //! | `sweep.rs` | every record of a kind, wherever it lies |
 //! | `books.rs` | whether accounts and goals hold what the calls booked on them add up to |
 //! | `sums.rs`, `tally.rs`, `goal_sums.rs` | the sums over time: where they lie, and their bytes |
-//! | `load.rs`, `records.rs`, `goal_records.rs`, `keys.rs` | the other records and their bytes |
+//! | `load.rs`, `records.rs`, `goal_records.rs` | the other records and their bytes |
+//! | `keys.rs`, `seal.rs` | which key a record has; how its value is sealed |
 //! | `trust.rs`, `quiet.rs`, `error.rs` | whether the file is the one left behind; sled's panics; what can go wrong |
 
 mod books;
@@ -38,6 +39,7 @@ mod open;
 mod quiet;
 mod records;
 mod refold;
+mod seal;
 mod snapshot;
 mod store;
 mod sums;

@@ -8,7 +8,8 @@ use crate::journal::{JournalError, Snapshot, SnapshotWriter, fields, pb};
 
 use super::copying::{self, Copying, Target, Total};
 use super::error::StoreError;
-use super::keys::{self, Kind, Rest};
+use super::keys::{Kind, Rest};
+use super::seal;
 use super::store::{SledStore, Written};
 use super::{load, trust};
 
@@ -133,10 +134,10 @@ pub fn names_in(snapshot: &Snapshot) -> Result<Names, StoreError> {
         if key.starts_with(&Kind::Name.prefix()) {
             let place = usize::from(rest.u8()?);
             let kind = *fields::KINDS.get(place).ok_or_else(|| StoreError::broken("a name of no kind"))?;
-            let name: pb::NameText = keys::unseal(key, value)?;
+            let name: pb::NameText = seal::unseal(key, value)?;
             names.insert(kind, NameId(rest.u32()?), &name.text);
         } else if key.starts_with(&Kind::Labels.prefix()) {
-            let set: pb::LabelSet = keys::unseal(key, value)?;
+            let set: pb::LabelSet = seal::unseal(key, value)?;
             names.insert_labels(LabelsId(rest.u32()?), set.pairs);
         }
         Ok::<_, StoreError>(())

@@ -14,6 +14,7 @@ use super::erase::Erasing;
 use super::error::StoreError;
 use super::keys::{self, Kind, SLOT_BITS};
 use super::quiet::{self, Last};
+use super::seal;
 use super::{goal_records, load, records};
 use crate::domain::budget::{Account, AccountKey};
 use crate::domain::call::{Call, CallNo};
@@ -112,7 +113,7 @@ impl SledStore {
 
     /// The stored message under `key`.
     pub(super) fn get<M: Message + Default>(&self, key: &[u8]) -> Result<Option<M>, StoreError> {
-        self.db.get(key)?.map(|value| keys::unseal(key, &value)).transpose()
+        self.db.get(key)?.map(|value| seal::unseal(key, &value)).transpose()
     }
 
     /// The goal of that name, from its record and its parts.

@@ -9,6 +9,7 @@ use sled::Tree;
 
 use super::error::StoreError;
 use super::keys::{self, Kind};
+use super::seal;
 use super::{goal_sums, tally};
 use crate::domain::context::{ContextKey, place};
 use crate::domain::packed::PackedTally;
@@ -148,7 +149,7 @@ fn sorted<K: Ord + Hash, T: Kept>(series: &Series<K, T>, grain: Grain, mut visit
 }
 
 fn sealed(key: &[u8], record: Option<impl Message>) -> Option<Vec<u8>> {
-    record.map(|record| keys::seal(key, &record))
+    record.map(|record| seal::seal(key, &record))
 }
 
 fn each<M: Message + Default>(
@@ -158,7 +159,7 @@ fn each<M: Message + Default>(
 ) -> Result<(), StoreError> {
     for item in tree.scan_prefix(kind.prefix()) {
         let (key, value) = item?;
-        visit(&key, keys::unseal(&key, &value)?)?;
+        visit(&key, seal::unseal(&key, &value)?)?;
     }
     Ok(())
 }

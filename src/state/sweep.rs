@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::error::StoreError;
 use super::keys::{self, Kind, SLOT_BITS};
+use super::seal;
 use super::store::SledStore;
 use super::{goal_records, load, records};
 use crate::domain::call::CallNo;
@@ -154,7 +155,7 @@ fn merged<M: Message + Default>(
             }
             match at_hand.next_if(|(same, _)| same == id) {
                 Some((id, message)) => visit(&id, message)?,
-                None => visit(id, keys::unseal(&key, &value)?)?,
+                None => visit(id, seal::unseal(&key, &value)?)?,
             }
         }
     }

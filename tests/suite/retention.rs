@@ -1,4 +1,5 @@
-//! Detail older than `ledger.retention` goes; what it came to stays. The record of a day is made older for it.
+//! Detail older than `ledger.retention` goes; what it came to stays. The record of a day is made older for it. What is finished is
+//! packed.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -161,7 +162,8 @@ async fn the_record_of_dropped_detail_gives_way_to_a_snapshot() {
     let daemon = home.start_with(settings);
     let told = figures(&daemon).await;
     let patience = Instant::now() + Duration::from_secs(60);
-    while of_kind(&home, ".seg").len() == before {
+    // Segments are packed meanwhile, too.
+    while of_kind(&home, ".seg").len() + of_kind(&home, ".pack").len() == before {
         assert!(Instant::now() < patience, "no segment is removed: {:?}", files(&home.data()));
         tokio::task::yield_now().await;
     }
@@ -172,7 +174,7 @@ async fn the_record_of_dropped_detail_gives_way_to_a_snapshot() {
     assert_ne!(told, told_later);
     assert!(daemon.stop().await.0.success());
     assert_eq!(of_kind(&home, ".snap").len(), 1);
-    assert_eq!(fs::read_to_string(home.data().join("FORMAT")).unwrap(), "2\n", "an earlier program refuses it");
+    assert_eq!(fs::read_to_string(home.data().join("FORMAT")).unwrap(), "3\n", "an earlier program refuses it");
 
     // What was removed is in the snapshot: the index is built anew, the sums are proved, the rest is exported.
     let verified = home.run("verify");
@@ -200,4 +202,53 @@ async fn the_record_of_dropped_detail_gives_way_to_a_snapshot() {
     fs::remove_dir_all(home.data().join("state")).unwrap();
     let said = home.refusal().said;
     assert!(said.contains("event 1 is no longer kept"), "{said}");
+}
+
+/// Packing takes space from what is finished, never a fact: beside requests, over a kill, and for whoever reads the record.
+#[tokio::test]
+async fn finished_segments_are_packed_beside_requests_and_say_the_same() {
+    let home = Home::seeded(&catalogues::usual(), SEED);
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    for number in 0..100_u32 {
+        let (_, id) = decide(&mut router, in_goal("triage", &format!("t{}", number / 4), "classify")).await;
+        record(&mut router, costing(&id, number % 3 != 0, f64::from(number) / 1e4)).await;
+    }
+    assert!(daemon.stop().await.0.success());
+    let usual = JournalOptions::default();
+    let small = JournalOptions { segment_bytes: 4 << 10, headroom_bytes: 1 << 10, frame_bytes: 1 << 10, ..usual };
+    made_older_in(&home, 0, small);
+    let before = of_kind(&home, ".seg").len();
+    assert!(before > 3, "{before}");
+    let exported = home.run("export").stdout;
+
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    let mut later = 0;
+    let patience = Instant::now() + Duration::from_secs(60);
+    while of_kind(&home, ".seg").len() > 1 {
+        assert!(Instant::now() < patience, "they are not packed: {:?}", files(&home.data()));
+        let (_, id) = decide(&mut router, in_goal("triage", "later", "classify")).await;
+        record(&mut router, costing(&id, true, 0.01)).await;
+        later += 1;
+    }
+    assert_eq!(of_kind(&home, ".pack").len(), before - 1);
+    let figures = async |daemon: &Daemon| {
+        let report = report(&mut daemon.insights().await, pb::GetInsightsRequest::default()).await;
+        (report.total_cost_nano_usd, report.successful_outcomes, report.failed_calls_count)
+    };
+    let told = figures(&daemon).await;
+    daemon.kill();
+    assert_eq!(fs::read_to_string(home.data().join("FORMAT")).unwrap(), "3\n", "an earlier program refuses it");
+
+    let verified = home.run("verify");
+    assert!(verified.status.success(), "{verified:?}");
+    let again = home.run("export").stdout;
+    assert!(again.starts_with(&exported) && !exported.is_empty(), "what was written before is told as before");
+    let outcomes = String::from_utf8_lossy(&again).lines().filter(|line| line.contains("\"outcome_recorded\"")).count();
+    assert_eq!(outcomes, 100 + later, "each of these was acknowledged");
+    fs::remove_dir_all(home.data().join("state")).unwrap();
+    let daemon = home.start();
+    assert_eq!(figures(&daemon).await, told);
+    assert!(daemon.stop().await.0.success());
 }

@@ -4,6 +4,7 @@ mod damage;
 mod disk;
 mod kill;
 mod order;
+mod packed;
 mod power;
 mod refusal;
 mod snapshot;

@@ -132,7 +132,9 @@ fn a_broken_disk_ends_the_journal_and_is_never_tried_again() {
         assert!(matches!(journal.state(), JournalState::Ended(JournalError::Failed { .. })));
         assert!(matches!(journal.append(b"x"), Err(JournalError::Failed { .. })));
         assert!(matches!(journal.shutdown(PATIENCE), Err(JournalError::Failed { .. })));
-        assert_eq!((journal.synced_seq(), disk.syncs()), (3, calls));
+        assert_eq!(journal.synced_seq(), 3);
+        // The thread that prepares room may have been at a sync of its own.
+        assert!((calls..=calls + 1).contains(&disk.syncs()), "{} after {calls}", disk.syncs());
         drop(journal);
         let (_journal, report) = open_small(dir.path());
         assert!((3..=4).contains(&report.last_seq) && !report.clean);

@@ -10,9 +10,10 @@ use super::steps::{entries, facts, numbered};
 use crate::domain::call::CallNo;
 use crate::engine::hydrate::ColdStore as _;
 use crate::journal::pb;
-use crate::state::keys::{self, Kind, SLOT_BITS};
-use crate::state::load::FORMAT;
+use crate::state::keys::{Kind, SLOT_BITS};
+use crate::state::load::{FORMAT, OLDEST_FORMAT};
 use crate::state::open::config;
+use crate::state::seal;
 use crate::state::{Opened, SledStore, StoreError, catch_up, digest, digest_of_fold};
 
 /// Copies that are damaged; more were tried when this was written.
@@ -232,15 +233,21 @@ fn a_state_that_opens_empty_although_it_was_filled_is_told() {
 #[test]
 fn a_state_of_another_format_is_set_aside_and_built_anew() {
     let of = original(17);
-    for format in [FORMAT - 1, FORMAT + 1] {
+    let told_as = |format: u32| {
         let dir = of.root.join(format!("format-{format}"));
         copy(&of.root.join("whole"), &dir);
         let db = config(&dir).open().unwrap();
         let key = Kind::Meta.prefix();
-        let mut meta: pb::Meta = keys::unseal(&key, &db.get(&key).unwrap().unwrap()).unwrap();
+        let mut meta: pb::Meta = seal::unseal(&key, &db.get(&key).unwrap().unwrap()).unwrap();
         meta.format_version = format;
-        db.insert(key.as_slice(), keys::seal(&key, &meta)).unwrap();
-        drop(db);
+        db.insert(key.as_slice(), seal::seal(&key, &meta)).unwrap();
+        dir
+    };
+    for format in OLDEST_FORMAT..=FORMAT {
+        assert!(SledStore::open(&told_as(format)).unwrap().set_aside.is_none(), "format {format}");
+    }
+    for format in [OLDEST_FORMAT - 1, FORMAT + 1] {
+        let dir = told_as(format);
         let (why, _) = SledStore::open(&dir).unwrap().set_aside.expect("set aside");
         assert_eq!(why, format!("its records have format {format}, this program's {FORMAT}"));
         recover(&dir, &of.entries, of.whole, "another format");
@@ -258,19 +265,19 @@ fn a_record_that_does_not_decode_is_found_when_the_state_is_opened() {
         let (key, old) = db.scan_prefix(kind.prefix()).next().unwrap().unwrap();
         let new = match kind {
             Kind::Page => {
-                keys::seal(&key, &pb::CallPage { calls: vec![pb::Call { traits: u32::MAX, ..pb::Call::default() }] })
+                seal::seal(&key, &pb::CallPage { calls: vec![pb::Call { traits: u32::MAX, ..pb::Call::default() }] })
             }
-            Kind::Goal => keys::seal(&key, &pb::Goal { entries: vec![1, 2, 3, 4], ..pb::Goal::default() }),
-            _ => keys::seal(&key, &pb::NameText { text: "x".to_owned() }),
+            Kind::Goal => seal::seal(&key, &pb::Goal { entries: vec![1, 2, 3, 4], ..pb::Goal::default() }),
+            _ => seal::seal(&key, &pb::NameText { text: "x".to_owned() }),
         };
         // Nothing is missing and nothing too many: only its form is wrong.
         let mut meta: pb::Meta =
-            keys::unseal(&Kind::Meta.prefix(), &db.get(Kind::Meta.prefix()).unwrap().unwrap()).unwrap();
+            seal::unseal(&Kind::Meta.prefix(), &db.get(Kind::Meta.prefix()).unwrap().unwrap()).unwrap();
         let sum = u128::from_be_bytes(meta.records_sum[..].try_into().unwrap());
-        let sum = sum.wrapping_sub(keys::share(&key, &old)).wrapping_add(keys::share(&key, &new));
+        let sum = sum.wrapping_sub(seal::share(&key, &old)).wrapping_add(seal::share(&key, &new));
         meta.records_sum = sum.to_be_bytes().to_vec();
         db.insert(&key, new).unwrap();
-        db.insert(Kind::Meta.prefix(), keys::seal(&Kind::Meta.prefix(), &meta)).unwrap();
+        db.insert(Kind::Meta.prefix(), seal::seal(&Kind::Meta.prefix(), &meta)).unwrap();
         drop(db);
         assert!(SledStore::open(&dir).unwrap().set_aside.is_some(), "{kind:?}");
         recover(&dir, &of.entries, of.whole, "not to be decoded");

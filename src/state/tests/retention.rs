@@ -10,7 +10,8 @@ use crate::domain::time::DAY_MS;
 use crate::engine::hydrate::{self, ColdStore as _, NoStore};
 use crate::journal::pb;
 use crate::state::goal_records;
-use crate::state::keys::{self, Kind};
+use crate::state::keys::Kind;
+use crate::state::seal;
 use crate::state::{Opened, SledStore, books, catch_up, digest, digest_of_fold, refold};
 
 /// Kinds of records that hold detail.
@@ -82,7 +83,7 @@ fn what_is_dropped_leaves_the_store_and_no_sum_changes() {
         assert!(erase_all(&store) > 4, "in slices");
         for kind in DETAIL {
             let ended = |key: &[u8]| {
-                let account: pb::Account = keys::unseal(key, &store.db.get(key).unwrap().unwrap()).unwrap();
+                let account: pb::Account = seal::unseal(key, &store.db.get(key).unwrap().unwrap()).unwrap();
                 goal_records::account(account, "").unwrap().opened.resets_at.is_some()
             };
             let keys = store.db.scan_prefix(kind.prefix()).keys().map(Result::unwrap);
