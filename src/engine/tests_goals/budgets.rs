@@ -397,6 +397,37 @@ fn no_fallback_is_offered_where_no_retry_is_left() {
 }
 
 #[test]
+fn a_budget_of_retries_holds_what_is_known_to_be_one_and_counts_what_turns_out_to_be() {
+    let mut tries = budget("tries", Scope::Goal, Period::PerGoal, "0", OnExceed::Block);
+    (tries.measure, tries.limit) = (Measure::Retries, 1);
+    let at_once = |engine: &mut Engine| -> Vec<PolicyAnswer> {
+        (0..3).map(|_| decide(engine, &ask("g", 1), NOW)).filter(|a| a.decided.verdict.proceeds()).collect()
+    };
+    let failed = Verdict::Failure(FailureReason::Timeout);
+
+    let mut engine = with(vec![tries.clone()]);
+    let first = at_once(&mut engine);
+    assert_eq!((first.len(), booked(&engine)), (3, (0, 0, 0)), "nothing has failed: none of them is a retry");
+    for answer in &first {
+        tell(&mut engine, &costing(of(answer), "0.01", Verdict::Success), NOW);
+    }
+    assert_eq!((at_once(&mut engine).len(), booked(&engine)), (3, (0, 0, 0)), "nor were they");
+
+    let mut engine = with(vec![tries.clone()]);
+    let first = at_once(&mut engine);
+    for answer in &first {
+        tell(&mut engine, &costing(of(answer), "0.01", failed), NOW);
+    }
+    assert_eq!(booked(&engine), (2, 0, 0), "two of them followed one that failed, as is known now");
+    assert_eq!(at_once(&mut engine).len(), 0);
+
+    let mut engine = with(vec![tries]);
+    let first = decide(&mut engine, &ask("g", 1), NOW);
+    tell(&mut engine, &costing(of(&first), "0.01", failed), NOW);
+    assert_eq!((at_once(&mut engine).len(), booked(&engine)), (1, (0, 1, 0)), "of retries at once one is held");
+}
+
+#[test]
 fn the_output_limit_keeps_a_call_within_its_hold_or_what_is_left() {
     let limit = |output_tokens, spent: Option<&str>| {
         let mut engine = with(vec![budget("run", Scope::Goal, Period::PerGoal, "2.00", OnExceed::Block)]);
