@@ -367,7 +367,8 @@ impl Engine {
 }
 
 /// Adds the fallbacks, which the hold has to cover too, whichever of them is made; returns their seats. They are ranked as the
-/// choice is, or, where a budget had the choice replaced by the cheapest that fits, by their cost.
+/// choice is, or, where a budget had the choice replaced by the cheapest that fits, by their cost. One that needs money granted
+/// to the goal where the choice needs none is not listed: the choice would pay with it too. It is asked for when its turn comes.
 fn add_fallbacks(
     decided: &mut Decided,
     seats: &[Seat<'_>],
@@ -382,9 +383,10 @@ fn add_fallbacks(
         None => rank(&mut rest, rule),
     }
     let mut need = choice.seat.map_or_else(Need::default, |seat| seats[seat].need);
+    let payer = admission.payer(&need);
     rest.retain(|c| {
         let wider = need.or(seats[c.index].need.of_a_retry());
-        let fits = admission.covers(&wider);
+        let fits = admission.covers(&wider) && admission.payer(&wider) == payer;
         if fits {
             need = wider;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::admission::{Admission, Line, Need};
-use crate::domain::budget::{Budget, GOAL_GRANTS, OnExceed};
+use crate::domain::budget::{AccountKey, Budget, GOAL_GRANTS, OnExceed};
 use crate::domain::money::NanoUsd;
 use crate::domain::time::UnixMillis;
 
@@ -26,6 +26,11 @@ impl Admission {
         let purse = self.purses.iter().find(|purse| purse.remaining() > 0 && purse.fits(need))?;
         let over = self.lines.iter().find(|line| line.asks_approval() && !line.fits(need))?;
         Some((purse, over))
+    }
+
+    /// The purse that a call of `need` draws on, by its account; `None`: it needs none.
+    pub(super) fn payer(&self, need: &Need) -> Option<AccountKey> {
+        self.drawn(need).map(|(purse, _)| purse.opened.key)
     }
 
     /// Why a call of `need` is let through although a budget is used up; `None`: none is, or it only warns.

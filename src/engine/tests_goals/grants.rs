@@ -1,7 +1,7 @@
 //! Money granted to one goal: what it raises, what it lets through, and how often it counts.
 
 use super::*;
-use crate::domain::names::Labels;
+use crate::domain::names::{Labels, NameKind};
 
 /// How many calls of a cent a goal is let make.
 fn cents(engine: &mut Engine, goal: &str, now: UnixMillis) -> usize {
@@ -141,6 +141,38 @@ fn a_fallback_that_would_draw_more_than_is_left_is_not_offered() {
     let answer = decide(&mut engine, &request, NOW);
     assert_eq!((answer.decided.verdict, answer.decided.fallbacks.len()), (PolicyVerdict::Allow, 1), "not $0.02");
     assert_eq!(drawn(&engine, "g"), (0, 10_000_000, 0));
+}
+
+#[test]
+fn what_the_teams_budget_holds_is_not_paid_by_the_grant_because_its_fallback_would_be() {
+    let mut engine = with(vec![budget("team", Scope::Team, Period::Total, "0.01", OnExceed::RequireApproval)]);
+    let mut found = BTreeMap::new();
+    for n in 0..30 {
+        let goal = format!("g{n}");
+        let start = StartGoal { goal_id: goal.clone(), ..StartGoal::default() };
+        let act = engine.start_goal(&NoStore, &start, NOW).unwrap();
+        fold(&mut engine, &act.events);
+        grant(&mut engine, &goal, "0.05", NOW);
+        let mut request = PolicyRequest { fallback_allowed: true, ..of_team(&goal) };
+        request.asked.allowed_models.push("openai/gpt-4-turbo".to_owned());
+        let first = decide(&mut engine, &request, NOW);
+        let served = engine.state.names.text(NameKind::Candidate, first.decided.place.candidate).to_owned();
+        let (paid_by, listed) = (first.decided.charges.len(), first.decided.fallbacks.len());
+        found.insert(served.clone(), (paid_by, listed, first.decided.reason.is_empty()));
+        if served == "openai/gpt-4o" && found.len() == 2 {
+            let failed = Verdict::Failure(FailureReason::Timeout);
+            tell(&mut engine, &costing(of(&first), "0.01", failed), NOW);
+            assert!(engine.state.goals[&*goal].accounts.is_empty(), "nothing of the grant was drawn");
+            request.asked.denied_models.push(served);
+            let next = decide(&mut engine, &request, NOW);
+            assert_eq!((next.decided.verdict, drawn(&engine, &goal)), (PolicyVerdict::Allow, (0, 20_000_000, 0)));
+            break;
+        }
+        let void = engine.void(&NoStore, by_number(first.decided.number), "ops", "never sent", NOW).unwrap();
+        fold(&mut engine, void.as_slice());
+    }
+    let expected = [("openai/gpt-4-turbo", (2, 1, false)), ("openai/gpt-4o", (1, 0, true))];
+    assert_eq!(found, expected.map(|(model, what)| (model.to_owned(), what)).into());
 }
 
 #[test]
