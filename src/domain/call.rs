@@ -251,6 +251,12 @@ impl Call {
         self.unadmitted || (beyond_the_hold && !self.charges.is_empty())
     }
 
+    /// Nobody asked for it before it was made, neither for a decision nor at a gate: it is known by its outcome alone.
+    #[must_use]
+    pub fn was_only_told_of(&self) -> bool {
+        !self.decided && self.decision == self.number && self.recorded_seq == self.seq
+    }
+
     /// Place in decision order within its step.
     #[must_use]
     pub fn order(&self) -> Order {

@@ -205,6 +205,12 @@ pub fn day(at: UnixMillis) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.strftime("%F").to_string())
 }
 
+/// A moment (UTC), as people write it, to the second.
+#[must_use]
+pub fn instant(at: UnixMillis) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| format!("{at:.0}"))
+}
+
 fn verdict(before: Option<Verdict>, amendment: &Amendment) -> Option<Verdict> {
     match (amendment.success, amendment.failure_reason) {
         (Some(true), _) => Some(Verdict::Success),

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::amend::day;
+use super::amend::{day, instant};
 use super::error::EngineError;
 use super::hydrate::{self, ColdStore, IdleAsked};
 use super::naming::Naming;
-use super::record::counted_at;
+use super::record::{CLOCK_SKEW_MS, counted_at};
+use crate::domain::call::Call;
 use crate::domain::event::{Body, BudgetGranted, Event, GoalClosed, GoalStarted, Key, Place, TimedOut};
-use crate::domain::goal::{Goal, GoalState};
+use crate::domain::goal::{Closing, Goal, GoalState};
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::request_goal::{AmendGoal, CompleteGoal, GrantBudget, StartGoal};
 use crate::domain::time::UnixMillis;
@@ -80,7 +81,8 @@ impl Engine {
     /// Ends a goal. One that was closed only because nobody worked on it may still be told how it ended.
     ///
     /// # Errors
-    /// No such goal, a key used with another body, it ended otherwise, or a time in the future or before it began.
+    /// No such goal, a key used with another body, it ended otherwise or at another time, or a time in the future or before it
+    /// began.
     pub fn complete_goal(
         &mut self,
         store: &dyn ColdStore,
@@ -94,8 +96,9 @@ impl Engine {
         let (closing, began_at) = (goal.closing, goal.began_at());
         let asked = request.occurred_at.map(|_| counted_at(request.occurred_at, self.state.detail_from, now));
         let ended_at = asked.transpose()?;
-        if ended_at.is_some_and(|at| at < began_at) {
-            return Err(EngineError::field("occurred_at", "lies before the goal began"));
+        if ended_at.is_some_and(|at| at < began_at) && !self.was_only_told_of(store, &request.goal_id) {
+            let say = format!("lies before the goal began, at {}", instant(began_at));
+            return Err(EngineError::field("occurred_at", say));
         }
         let closed = GoalClosed {
             goal: request.goal_id.clone(),
@@ -108,10 +111,13 @@ impl Engine {
         };
         let body = match closing {
             None => Body::GoalClosed(Box::new(closed)),
-            Some(c) if c.state == request.state && (request.score.is_none() || c.score == request.score) => {
-                return Ok(GoalAct::again());
-            }
+            Some(c) if says_the_same(request, c) => return Ok(GoalAct::again()),
             Some(c) if c.state == GoalState::TimedOut => Body::GoalAmended(Box::new(closed)),
+            Some(c) if c.state == request.state && is_another_time(request, c.at) => {
+                let say =
+                    format!("is not when this goal ended, {}; that time stays as it was told first", instant(c.at));
+                return Err(EngineError::field("occurred_at", say));
+            }
             Some(c) => {
                 let state = c.state.as_str();
                 let say = format!("this goal ended as {state} already; correct it with AmendGoal");
@@ -215,6 +221,15 @@ impl Engine {
         idle
     }
 
+    /// Whether nobody asked about a goal before its first call was told: when that was made, and what came before it, may be
+    /// told later, so nothing says yet when the goal began.
+    fn was_only_told_of(&mut self, store: &dyn ColdStore, id: &str) -> bool {
+        let Some(goal) = self.state.goals.get(id) else { return false };
+        let first = goal.thread.entries.first().filter(|first| first.order.at <= goal.opened_at);
+        let Some(number) = first.map(|first| first.order.number) else { return false };
+        hydrate::call(&mut self.state, store, number).is_some_and(Call::was_only_told_of)
+    }
+
     fn said(&mut self, store: &dyn ColdStore, key: Option<Key>) -> Result<bool, EngineError> {
         let Some(key) = key else { return Ok(false) };
         Ok(self.used(store, key)?.is_some())
@@ -234,4 +249,15 @@ impl Engine {
             from => EngineError::not_found_since("goal", id, &day(from)),
         }
     }
+}
+
+/// Whether a request says of a goal that ended nothing but what is known.
+fn says_the_same(request: &CompleteGoal, closing: Closing) -> bool {
+    let score = request.score.is_none() || request.score == closing.score;
+    request.state == closing.state && score && !is_another_time(request, closing.at)
+}
+
+/// Whether a request names another time than that at which the goal ended. A clock that was ahead of this one named a later one.
+fn is_another_time(request: &CompleteGoal, ended_at: UnixMillis) -> bool {
+    request.occurred_at.is_some_and(|at| at < ended_at || at > ended_at.plus_ms(CLOCK_SKEW_MS))
 }

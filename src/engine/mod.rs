@@ -31,7 +31,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use admission::Line;
-pub use amend::{AmendAddress, Amendment, day};
+pub use amend::{AmendAddress, Amendment, day, instant};
 pub use apply::apply;
 pub use decide::{PolicyAnswer, SeatView};
 pub use error::{EngineError, FieldViolation};

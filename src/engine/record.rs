@@ -22,7 +22,7 @@ use crate::domain::time::UnixMillis;
 const FURTHER_MAX: usize = 256;
 
 /// How far ahead of the daemon's clock a caller's may be, in milliseconds.
-const CLOCK_SKEW_MS: i64 = 60_000;
+pub(super) const CLOCK_SKEW_MS: i64 = 60_000;
 
 /// What a report came to, before anything is written.
 #[derive(Clone, Debug)]
