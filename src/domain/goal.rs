@@ -289,10 +289,21 @@ impl Goal {
         if !opened.is_raised_by_grants() {
             return NanoUsd::ZERO;
         }
-        let Some(end) = opened.resets_at else { return self.granted };
-        let within = self.notes.iter().filter(|note| note.at >= opened.start && note.at < end);
-        let granted = within.map(|note| if let NoteKind::Granted(extra) = note.what { extra.0 } else { 0 });
-        NanoUsd(granted.fold(0, u64::saturating_add))
+        if opened.resets_at.is_none() {
+            return self.granted;
+        }
+        NanoUsd(self.grants_on(opened).map(|(extra, _)| extra.0).fold(0, u64::saturating_add))
+    }
+
+    /// What was granted beyond the limit of an account of this goal, and by whom, as far as notes tell: in the order in which it
+    /// was given, where the account has a period of that alone.
+    pub fn grants_on(&self, opened: &Opened) -> impl Iterator<Item = (NanoUsd, &str)> {
+        let (raised, start, end) = (opened.is_raised_by_grants(), opened.start, opened.resets_at);
+        let within = move |note: &&Note| raised && end.is_none_or(|end| note.at >= start && note.at < end);
+        self.notes.iter().filter(within).filter_map(|note| match note.what {
+            NoteKind::Granted(extra) => Some((extra, note.by.as_str())),
+            _ => None,
+        })
     }
 
     /// What the step left behind, while the call that left it stands as a success.

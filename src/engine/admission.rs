@@ -66,6 +66,8 @@ pub struct Line {
     pub booked: Booked,
     /// Part of the limit that was granted.
     pub granted: u64,
+    /// Who granted that, as a sentence names them; empty: nothing was granted.
+    pub granted_by: String,
     /// How often it begins anew.
     pub period: Period,
     /// What happens to a call that does not fit.
@@ -96,8 +98,9 @@ impl Line {
         }
     }
 
-    fn exhausted(&self, of_goal: bool) -> Exhausted {
-        let message = if self.message.is_empty() { self.sentence(of_goal) } else { self.message.clone() };
+    /// What is used up, where `purse` (the nearest, if any) holds no more either.
+    fn exhausted(&self, of_goal: bool, purse: Option<&Self>) -> Exhausted {
+        let message = if self.message.is_empty() { self.sentence(of_goal, purse) } else { self.message.clone() };
         Exhausted {
             budget: self.opened.budget.clone(),
             account: self.opened.key,
@@ -111,7 +114,7 @@ impl Line {
         }
     }
 
-    fn sentence(&self, of_goal: bool) -> String {
+    fn sentence(&self, of_goal: bool, purse: Option<&Self>) -> String {
         let amount = |n: u64| match self.opened.measure {
             Measure::Usd => NanoUsd(n).to_string(),
             measure => format!("{n} {}", measure.as_str()),
@@ -126,14 +129,22 @@ impl Line {
             OnExceed::Block => "the call was not made",
             OnExceed::Downgrade => "something cheaper is used where there is something",
             OnExceed::RequireApproval if self.opened.scope == Scope::Goal => "somebody has to grant more",
+            OnExceed::RequireApproval if purse.is_some() => {
+                "somebody has to grant the goal more, or to raise the limit"
+            }
             OnExceed::RequireApproval if of_goal => "somebody has to grant the goal money, or to raise the limit",
             OnExceed::RequireApproval => "somebody has to raise its limit",
             OnExceed::ReturnPartial => "the answer is given with what there is",
             OnExceed::HandOff => "a person takes over",
             OnExceed::Queue => "it waits until the budget begins anew",
         };
+        let part = match self.granted {
+            0 => String::new(),
+            granted => format!(", of which {} granted {}", self.granted_by, amount(granted)),
+        };
+        let of_purse = purse.map_or_else(String::new, Self::as_purse);
         format!(
-            "The budget of {whose} does not hold this call ({} of {} left): {what_now}.",
+            "The budget of {whose} does not hold this call ({} of {} left{part}){of_purse}: {what_now}.",
             amount(self.remaining()),
             amount(self.limit)
         )
@@ -168,7 +179,8 @@ impl Admission {
 
     /// What is used up, as it is answered and written.
     pub(super) fn exhausted(&self, line: usize) -> Exhausted {
-        self.lines[line].exhausted(self.of_goal)
+        let line = &self.lines[line];
+        line.exhausted(self.of_goal, self.purses.first().filter(|_| line.asks_approval()))
     }
 
     /// Whether a budget of money keeps calls from being made: then a call of unknown price cannot be let through.
@@ -278,6 +290,7 @@ impl Engine {
         Line {
             is_new: account.is_none_or(|a| a.opened != opened),
             granted: self.granted(&opened),
+            granted_by: self.granted_by(&opened),
             limit: budget.limit.saturating_add(self.granted(&opened)),
             period: budget.period,
             booked: account.map(|a| a.booked).unwrap_or_default(),
@@ -374,6 +387,7 @@ impl Engine {
             opened: account.opened.clone(),
             is_new: false,
             granted: self.granted(&account.opened),
+            granted_by: self.granted_by(&account.opened),
             limit: self.limit_of(&account.opened),
             period: budget.map_or(Period::PerGoal, |b| b.period),
             booked: account.booked,

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::admission::{Admission, Line, Need};
-use crate::domain::budget::{AccountKey, Budget, GOAL_GRANTS, OnExceed};
+use crate::domain::budget::{AccountKey, Budget, GOAL_GRANTS, OnExceed, Opened};
 use crate::domain::money::NanoUsd;
 use crate::domain::time::UnixMillis;
+
+/// Approvers that a sentence names; of more it says how many.
+const NAMED_MAX: usize = 3;
 
 impl Engine {
     /// The purses of a goal and of those above it, nearest first; one to which nothing was granted has none.
@@ -16,6 +19,32 @@ impl Engine {
         let purse = Budget::of_goals_money(GOAL_GRANTS, NanoUsd::ZERO, OnExceed::RequireApproval);
         let granted = |id: &&Arc<str>| self.state.goals.get(*id).is_some_and(|goal| goal.granted > NanoUsd::ZERO);
         chain.iter().filter(granted).map(|id| self.line(&purse, id, id, chain, now)).collect()
+    }
+
+    /// Who granted what lies beyond the limit of an account, as a sentence names them; empty: nothing does.
+    pub(super) fn granted_by(&self, opened: &Opened) -> String {
+        let goal = self.state.goals.get(opened.goal.as_str());
+        let Some(goal) = goal.filter(|goal| goal.granted_on(opened) > NanoUsd::ZERO) else { return String::new() };
+        let mut names: Vec<&str> = Vec::new();
+        for (_, by) in goal.grants_on(opened) {
+            if !names.contains(&by) {
+                names.push(by);
+            }
+        }
+        match names.as_slice() {
+            [] => "somebody".to_owned(),
+            [one] => (*one).to_owned(),
+            [most @ .., last] if most.len() < NAMED_MAX => format!("{} and {last}", most.join(", ")),
+            all => format!("{} and {} others", all[..NAMED_MAX].join(", "), all.len() - NAMED_MAX),
+        }
+    }
+}
+
+impl Line {
+    /// What a refusal says of a purse that does not hold a call.
+    pub(super) fn as_purse(&self) -> String {
+        let used = self.limit.saturating_sub(self.remaining());
+        format!(", and of the {} that {} granted {} are used", NanoUsd(self.limit), self.granted_by, NanoUsd(used))
     }
 }
 

@@ -150,15 +150,18 @@ fn said(answer: &PolicyAnswer) -> &Exhausted {
     answer.decided.exhausted.as_deref().expect("a budget is used up")
 }
 
-pub(super) fn grant(engine: &mut Engine, goal: &str, extra: &str, now: UnixMillis) {
-    let grant = GrantBudget {
+fn granting(goal: &str, extra: &str) -> GrantBudget {
+    GrantBudget {
         goal_id: goal.to_owned(),
         extra: usd(extra),
         approver: "ada".to_owned(),
         reason: "an important customer".to_owned(),
         key: None,
-    };
-    let act = engine.grant_budget(&NoStore, &grant, now).unwrap();
+    }
+}
+
+pub(super) fn grant(engine: &mut Engine, goal: &str, extra: &str, now: UnixMillis) {
+    let act = engine.grant_budget(&NoStore, &granting(goal, extra), now).unwrap();
     fold(engine, &act.events);
 }
 

@@ -78,6 +78,39 @@ fn a_grant_lets_its_goals_calls_through_a_teams_budget_and_no_other_and_no_more(
 }
 
 #[test]
+fn a_refusal_tells_of_what_was_granted_by_whom_and_how_much_of_it_is_used() {
+    let of_team_a = budget("team", Scope::Team, Period::Day, "0.03", OnExceed::RequireApproval);
+    let mut engine = with(vec![of_team_a]);
+    assert_eq!(team_cents(&mut engine, "g"), 3);
+    let message =
+        |engine: &mut Engine, request: &PolicyRequest, now| said(&decide(engine, request, now)).message.clone();
+    let without = "The budget of team a does not hold this call ($0.00 of $0.03 left): somebody has to grant the goal money, or to \
+                   raise the limit.";
+    assert_eq!(message(&mut engine, &of_team("g"), NOW), without);
+    let two_grants = |engine: &mut Engine| {
+        grant(engine, "g", "0.015", NOW);
+        let by = GrantBudget { approver: "bo".to_owned(), ..granting("g", "0.01") };
+        let act = engine.grant_budget(&NoStore, &by, NOW).unwrap();
+        fold(engine, &act.events);
+    };
+    two_grants(&mut engine);
+    assert_eq!(team_cents(&mut engine, "g"), 2, "two and a half cents");
+    let team = "The budget of team a does not hold this call ($0.00 of $0.03 left), and of the $0.025 that ada and bo granted \
+                $0.02 are used: somebody has to grant the goal more, or to raise the limit.";
+    assert_eq!(message(&mut engine, &of_team("g"), NOW), team);
+    assert_eq!(message(&mut engine, &of_team("h"), NOW), without, "of another goal nothing is told");
+
+    let mut engine = with(vec![budget("run", Scope::Goal, Period::Day, "0.05", OnExceed::RequireApproval)]);
+    decide(&mut engine, &ask("g", 2_000), NOW);
+    two_grants(&mut engine);
+    let own = "The budget of this goal does not hold this call ($0.065 of $0.075 left, of which ada and bo granted $0.025): \
+               somebody has to grant more.";
+    assert_eq!(message(&mut engine, &ask("g", 14_000), NOW), own);
+    let tomorrow = "The budget of this goal does not hold this call ($0.05 of $0.05 left): somebody has to grant more.";
+    assert_eq!(message(&mut engine, &ask("g", 14_000), NOW.plus_ms(DAY_MS)), tomorrow, "granted for yesterday");
+}
+
+#[test]
 fn what_was_drawn_is_settled_presumed_spent_and_given_back_as_on_any_account() {
     let mut engine = with(vec![budget("team", Scope::Team, Period::Total, "0", OnExceed::RequireApproval)]);
     decide(&mut engine, &of_team("g"), NOW);
