@@ -6,6 +6,7 @@ use crate::domain::budget::{Measure, Scope};
 use crate::domain::event::{Body, Event};
 use crate::domain::request_goal::{AcknowledgeAlert, ListAlerts, ListBudgets, Page};
 use crate::domain::state::{Alert, State};
+use crate::domain::time::UnixMillis;
 use crate::engine::{Engine, EngineError, hydrate};
 
 /// A page of `all`, from the place its token names.
@@ -40,7 +41,7 @@ impl Service {
             }
         };
         if request.goal_id.is_none() {
-            lines.extend(untouched(&engine, &lines));
+            lines.extend(untouched(&engine, &lines, now));
         }
         let place = |line: &BudgetStanding| engine.budgets().all.iter().position(|b| *b.id == *line.budget_id);
         lines.sort_by(|a, b| (place(a), &a.instance).cmp(&(place(b), &b.instance)));
@@ -152,7 +153,7 @@ fn opened<'a>(state: &'a State, alert: &Alert) -> Option<&'a crate::domain::budg
 }
 
 /// Configured budgets on which nothing is booked in their running period.
-fn untouched(engine: &Engine, booked: &[BudgetStanding]) -> Vec<BudgetStanding> {
+fn untouched(engine: &Engine, booked: &[BudgetStanding], now: UnixMillis) -> Vec<BudgetStanding> {
     let unused = engine.budgets().all.iter().filter(|b| booked.iter().all(|line| *line.budget_id != *b.id));
     let standing = |b: &crate::domain::budget::Budget| BudgetStanding {
         budget_id: b.id.to_string(),
@@ -166,7 +167,7 @@ fn untouched(engine: &Engine, booked: &[BudgetStanding]) -> Vec<BudgetStanding> 
         spent: 0,
         held: 0,
         presumed: 0,
-        resets_at: None,
+        resets_at: b.window(now).1,
         on_exceed: b.on_exceed,
     };
     unused.map(standing).collect()

@@ -144,6 +144,26 @@ async fn alerts_are_raised_once_survive_a_restart_and_can_be_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_budget_that_nobody_used_yet_says_when_it_begins_anew() {
+    let budget = |id: &str, period: &str| {
+        format!("[[budget]]\nid = \"{id}\"\nscope = \"team\"\nperiod = \"{period}\"\nlimit = \"5.00\"\n")
+    };
+    let home = Home::new(&catalogues::usual());
+    let daemon = home.start_with(&["hour", "day", "total", "per_goal"].map(|period| budget(period, period)).concat());
+    let seconds = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let asked_from = seconds();
+    let budgets = daemon.insights().await.list_budgets(pb::ListBudgetsRequest::default()).await.unwrap().into_inner();
+    let asked_until = seconds();
+    let resets = |id: &str| budgets.budgets.iter().find(|b| b.id == id).unwrap().resets_at.map(|at| at.seconds);
+    for (id, length) in [("hour", 3_600), ("day", 86_400)] {
+        let next = |at: i64| at - at.rem_euclid(length) + length;
+        let resets = resets(id).unwrap();
+        assert!([next(asked_from), next(asked_until)].contains(&resets), "{id}: {resets}");
+    }
+    assert_eq!((resets("total"), resets("per_goal")), (None, None), "never");
+}
+
+#[tokio::test]
 async fn budgets_are_read_again_without_a_restart() {
     let home = Home::new(&catalogues::usual());
     let daemon = home.start_with(A_DOLLAR);
