@@ -11,6 +11,7 @@ mod budget_use;
 mod by_model;
 mod by_task;
 mod change;
+mod cheaper;
 mod distribution;
 mod drift_signals;
 mod efficiency;
@@ -111,6 +112,8 @@ pub fn report(engine: &Engine, goal_calls: Option<&[Call]>, query: &Query, now: 
     let budgets = budget_use::budgets(engine, &closed.budgets, now);
     let mut signals = drift_signals::drifts(engine, &selector, window);
     signals.extend(signals::signals(&Grounds {
+        engine,
+        now,
         tools: &tools,
         models: &efficiency::rows(&efficiency::by_model(names, &sums.by_key), &sums.total),
         steps_now: &by_step,

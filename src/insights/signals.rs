@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cheaper;
 use super::report::TaskInsights;
 use super::report_goals::{BudgetUse, Efficiency, Signal, SignalKind};
 use super::sentence::{number, percent, usd};
@@ -10,6 +11,8 @@ use crate::domain::budget::Measure;
 use crate::domain::flag::FlagStanding;
 use crate::domain::money::NANO_PER_USD;
 use crate::domain::rollup::Tally;
+use crate::domain::time::UnixMillis;
+use crate::engine::Engine;
 
 /// Calls that a rate must be of, in both windows, before it is said to have jumped.
 pub(super) const JUMP_CALLS: i64 = 30;
@@ -33,8 +36,12 @@ const NEARLY_USED: f64 = 0.8;
 pub(super) const SAID_MAX: usize = 10;
 
 /// What signals are made from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Grounds<'a> {
+    /// What is offered, learned and known of prices.
+    pub engine: &'a Engine,
+    /// The end of the window.
+    pub now: UnixMillis,
     /// Tools of the window.
     pub tools: &'a [Efficiency],
     /// Models of the window, each with its calls and cost.
@@ -60,7 +67,6 @@ pub(super) fn signals(grounds: &Grounds<'_>) -> Vec<Signal> {
     jumps
         .extend(jumps_of_steps(grounds).into_iter().filter(|step| !told.iter().any(|tool| is_of(grounds, step, tool))));
     jumps.truncate(SAID_MAX);
-    let dominant = |kind, rows| dominant(kind, rows, grounds.tools.len() + grounds.models.len());
     let nearly = grounds.accounts.iter().filter_map(nearly_used).take(SAID_MAX);
     let cheaper = grounds.tasks.iter().filter(|row| row.over_provisioning.standing == FlagStanding::Flagged);
     let cheaper = cheaper.map(|row| Signal {
@@ -69,8 +75,8 @@ pub(super) fn signals(grounds: &Grounds<'_>) -> Vec<Signal> {
         sentence: row.over_provisioning.sentence.clone(),
     });
     let mut all = jumps;
-    all.extend(dominant(SignalKind::ToolDominates, grounds.tools));
-    all.extend(dominant(SignalKind::ModelDominates, grounds.models));
+    all.extend(dominant(SignalKind::ToolDominates, grounds));
+    all.extend(dominant(SignalKind::ModelDominates, grounds));
     all.extend(nearly);
     all.extend(cheaper.take(SAID_MAX));
     all
@@ -121,12 +127,14 @@ pub(super) fn differ((a, of_a): (i64, i64), (b, of_b): (i64, i64)) -> Option<f64
     (error > 0.0 && error.is_finite()).then(|| (a as f64 / of_a as f64 - b as f64 / of_b as f64).abs() / error)
 }
 
-fn dominant(kind: SignalKind, rows: &[Efficiency], of: usize) -> Option<Signal> {
+fn dominant(kind: SignalKind, grounds: &Grounds<'_>) -> Option<Signal> {
+    let rows = if kind == SignalKind::ToolDominates { grounds.tools } else { grounds.models };
+    let of = grounds.tools.len() + grounds.models.len();
     let row = rows.first().filter(|row| of > 1 && row.calls >= DOMINANT_CALLS && row.cost_share >= DOMINANT_SHARE)?;
     let name = &row.name;
     let todo = match kind {
         SignalKind::ToolDominates => format!("cache or reuse what {name} returns, or cap its attempts"),
-        _ => format!("see which steps need {name}, and offer the others a cheaper candidate"),
+        _ => cheaper::advice(grounds.engine, grounds.tasks, name, grounds.now),
     };
     let each = row.price_per_call.map(|each| format!(" at {} each", usd(each))).unwrap_or_default();
     let sentence = format!(

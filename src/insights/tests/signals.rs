@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::budget::{Budget, Budgets, Measure, OnExceed, Period, Scope};
+use crate::domain::event::ModelState;
 use crate::domain::goal::GoalState;
 use crate::domain::names::Labels;
 use crate::domain::outcome::OutcomeReport;
 use crate::domain::request_goal::{ChangeWindows, Span};
 use crate::domain::time::{HOUR_MS, MINUTE_MS, UnixMillis};
-use crate::insights::tests_support::{NOON, World, came_to, elsewhere, tool_call, workflow_call};
+use crate::insights::tests_support::{
+    GPT_4O, MINI, NOON, TURBO, World, came_to, elsewhere, tool_call, used, workflow_call,
+};
 use crate::insights::{Factor, Filters, SignalKind, explain_spend};
 
 /// `goals` goals that search once and retry as often as said, at a cent a search; then draft at five.
@@ -49,8 +52,34 @@ fn a_jump_of_the_retry_rate_is_told_with_its_numbers() {
     assert_eq!(
         model.sentence,
         "openai/gpt-4o takes 78.9 % of the spend ($4.50, 90 calls at $0.05 each). Recommended: see which steps need \
-         openai/gpt-4o, and offer the others a cheaper candidate."
+         openai/gpt-4o, and offer tickets a cheaper candidate."
     );
+}
+
+#[test]
+fn a_cheaper_candidate_is_recommended_where_there_is_none() {
+    let advice = |of: &[(&str, &str)], without: &[&str]| {
+        let mut world = World::new();
+        for (task, model) in of {
+            for _ in 0..40 {
+                world.record(&used(elsewhere(task, model), true, 300, 40));
+            }
+        }
+        for model in without {
+            let summaries = world.task("summaries");
+            let off = world.engine.set_model_state(summaries, model, ModelState::Disabled, "me", "why", world.now);
+            world.apply(&off);
+        }
+        let signals = world.last_hours(1).signals;
+        let model = signals.into_iter().find(|signal| signal.kind == SignalKind::ModelDominates).unwrap();
+        model.sentence.split_once("Recommended: ").unwrap().1.to_owned()
+    };
+    let has = "each task type that uses it has a cheaper candidate, which a larger tolerance would choose more often.";
+    let both = [("summaries", GPT_4O), ("tickets", GPT_4O), ("tickets", MINI)];
+    assert_eq!(advice(&both, &[]), format!("see which steps need {GPT_4O}: {has}"));
+    let lacks = format!("see which steps need {GPT_4O}, and offer summaries a cheaper candidate.");
+    assert_eq!(advice(&both, &[MINI]), lacks, "what may not serve is none");
+    assert_eq!(advice(&both, &[TURBO]), format!("see which steps need {GPT_4O}: {has}"), "that one is dearer");
 }
 
 #[test]
