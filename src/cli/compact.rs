@@ -38,5 +38,44 @@ pub(super) fn run(flags: &SettingFlags, format: Format, out: &mut dyn Write) -> 
     let mut listing = Listing::new(COLUMNS);
     listing.push(vec![records.into(), before.into(), after.into()]);
     listing.print(format, out)?;
+    if format == Format::Table {
+        writeln!(out, "\n{}", sentence(before, after))?;
+    }
     Ok(())
+}
+
+/// What was done, for people; sizes of the files in bytes.
+fn sentence(before: u64, after: u64) -> String {
+    let (was, is) = (size(before), size(after));
+    match before.saturating_sub(after) {
+        0 => format!(
+            "Written anew: the index took {was} and takes {is}. There was nothing to gain; the record is as it was."
+        ),
+        less => {
+            format!("Written anew: the index took {was} and takes {is}, {} less. The record is as it was.", size(less))
+        }
+    }
+}
+
+/// Bytes in the largest unit that leaves a whole number above 0, to one digit.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} bytes"),
+        1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1_024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_said_with_sizes_also_where_nothing_was_gained() {
+        let gained =
+            "Written anew: the index took 96.0 MiB and takes 512.0 KiB, 95.5 MiB less. The record is as it was.";
+        assert_eq!(sentence(96 << 20, 512 << 10), gained);
+        let small = "Written anew: the index took 900 bytes and takes 1.5 KiB. There was nothing to gain; the record is as it was.";
+        assert_eq!(sentence(900, 1_536), small);
+    }
 }

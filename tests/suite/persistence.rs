@@ -224,7 +224,8 @@ async fn an_index_written_anew_holds_what_it_held() {
     daemon.stop().await;
     let compacted = home.run("compact");
     assert!(compacted.status.success(), "{compacted:?}");
-    assert!(String::from_utf8_lossy(&compacted.stdout).contains("FILES AFTER"), "{compacted:?}");
+    let said = String::from_utf8_lossy(&compacted.stdout);
+    assert!(said.contains("FILES AFTER") && said.contains("\nWritten anew: the index took "), "{said}");
     assert!(home.run("verify").status.success());
     let daemon = home.start();
     assert_eq!(figures(insights(&mut daemon.insights().await).await), before);
