@@ -229,3 +229,25 @@ fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Kn
         model.into(),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_says_what_came_of_a_query_is_no_feature() {
+        for column in OUTCOMES {
+            for text in [format!("{column}:1,2"), format!("{column}=1,2")] {
+                let expected = format!("`{column}` is known only after the call");
+                assert_eq!(parse_feature(&text).unwrap_err(), expected, "{text}");
+            }
+        }
+        let edges = Feature::Number { name: "prompt_tokens".to_owned(), edges: vec![100.0, 2_000.0] };
+        assert_eq!(parse_feature("prompt_tokens:100, 2000"), Ok(edges));
+        let values = vec!["de".to_owned(), "en".to_owned()];
+        assert_eq!(parse_feature("language=de,en"), Ok(Feature::Label { key: "language".to_owned(), values }));
+        for wrong in ["", "language", ":1", "n:", "n:2,1", "n:inf", "n:x"] {
+            assert!(parse_feature(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -442,6 +442,38 @@ mod tests {
     }
 
     #[test]
+    fn of_too_many_notes_those_that_grant_stay_while_there_are_others() {
+        let mut goal = Goal::default();
+        let mut note = |n: usize, what| {
+            let at = UnixMillis(n as i64);
+            goal.note(Note { at, by: "ada".to_owned(), text: String::new(), what });
+        };
+        note(0, NoteKind::Closed(GoalState::Accepted));
+        for n in 1..=3 {
+            note(n, NoteKind::Granted(NanoUsd(n as u64)));
+        }
+        (4..3 * NOTES_MAX).for_each(|n| note(n, NoteKind::Reopened));
+        let kept: Vec<i64> = goal.notes.iter().map(|note| note.at.0).collect();
+        let last = (3 * NOTES_MAX) as i64;
+        let newest: Vec<i64> = (last - (NOTES_MAX as i64 - 4)..last).collect();
+        assert_eq!(kept, [&[0, 1, 2, 3][..], &newest].concat(), "the first, what was granted, and the newest");
+        let day = Opened {
+            key: crate::domain::budget::AccountKey(1),
+            budget: "b".to_owned(),
+            scope: crate::domain::budget::Scope::Goal,
+            measure: crate::domain::budget::Measure::Usd,
+            instance: "g".to_owned(),
+            goal: "g".to_owned(),
+            start: UnixMillis(2),
+            resets_at: Some(UnixMillis(1_000)),
+            limit: 0,
+        };
+        assert_eq!(goal.granted_on(&day), NanoUsd(5));
+        (0..NOTES_MAX).for_each(|_| goal.note(Note { what: NoteKind::Granted(NanoUsd(1)), ..goal.notes[0].clone() }));
+        assert_eq!((goal.notes.len(), goal.notes[0].what), (NOTES_MAX, NoteKind::Closed(GoalState::Accepted)));
+    }
+
+    #[test]
     fn order_of_arrival_does_not_matter() {
         let mut thread = GoalThread::default();
         thread.set(entry(2, ThreadVerdict::Succeeded));

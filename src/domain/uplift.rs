@@ -207,6 +207,19 @@ mod tests {
     }
 
     #[test]
+    fn no_interval_of_acceptance_leaves_the_differences_there_can_be() {
+        // p̃ 101/102 and 1/102: centre .980392, se (2 · .990196 · .009804 / 100)^½ = .013934; + 1.645 se is 1.0033.
+        let (all, none) = (arm(100, 100, &[1]), arm(100, 0, &[1]));
+        for (served, held_out, sign) in [(all, none, 1.0), (none, all, -1.0)] {
+            let found = uplift(&[Slice { served, held_out }], 0.02).acceptance.unwrap();
+            let (low, high) = found.interval;
+            let [outer, inner] = if sign > 0.0 { [high, low] } else { [low, high] };
+            assert_eq!((found.value, outer), (sign, sign));
+            assert!((inner - sign * 0.957_473).abs() < 1e-5, "{inner}");
+        }
+    }
+
+    #[test]
     fn thin_spans_are_joined_and_too_few_units_refused() {
         let thin = Slice { served: arm(9, 9, &[1]), held_out: arm(1, 1, &[1]) };
         assert_eq!(uplift(&[thin; 150], 0.02).strata, 7, "150 held out: 7 times 20");

@@ -144,6 +144,24 @@ fn a_goal_stays_held_out_through_failures_and_whatever_is_learned_and_set() {
 }
 
 #[test]
+fn without_a_goal_no_fallback_is_listed_while_arms_are_compared() {
+    let listed = |engine: &mut Engine, goal: &str| -> BTreeSet<(u8, usize)> {
+        let answers = (0..40).map(|n| decide(engine, &request(&goal.replace('#', &n.to_string()), "")));
+        answers.map(|answer| (answer.decided.traits.arm as u8, answer.fallbacks.len())).collect()
+    };
+    let (router, holdout) = (Arm::Router as u8, Arm::Holdout as u8);
+    let mut compared = engine(settings(Mode::Serve, 1.0, Some(0.5)));
+    assert_eq!(
+        listed(&mut compared, ""),
+        [(router, 0), (holdout, 0)].into(),
+        "nothing ties them to the arm of the call"
+    );
+    assert_eq!(listed(&mut compared, "g#"), [(router, 2), (holdout, 0)].into(), "the goal does");
+    let mut alone = engine(settings(Mode::Serve, 1.0, None));
+    assert_eq!(listed(&mut alone, ""), [(router, 2)].into(), "nothing is compared");
+}
+
+#[test]
 fn sub_goals_are_in_the_arm_of_the_topmost_goal() {
     let mut engine = engine(settings(Mode::Serve, 0.5, Some(0.3)));
     for n in 0..60 {

@@ -251,4 +251,21 @@ mod tests {
         let early = found.iter().filter(|draw| draw.number.0 < 3_500).count();
         assert!((200..300).contains(&early), "{early}");
     }
+
+    #[test]
+    fn draws_among_many_are_as_few_as_their_competitors_allow() {
+        let mut all = draws(DRAWS_MAX);
+        let each = COMPETITORS_MAX / 40;
+        for number in 1_000..1_050 {
+            let one = decided(number);
+            let many = std::iter::repeat_n(one.competitors[0], each);
+            take(&mut all, Decided { competitors: many.collect(), ..one });
+        }
+        assert_eq!(
+            (all.seen, all.competitors),
+            (50, COMPETITORS_MAX),
+            "ten of fifty are one too many for the time there is"
+        );
+        assert_eq!(all.in_order().len(), 40);
+    }
 }

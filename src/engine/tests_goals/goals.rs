@@ -169,6 +169,23 @@ fn calls_without_a_verdict_are_rewarded_by_their_goals_end_and_its_correction() 
 }
 
 #[test]
+fn a_call_that_nobody_told_of_leaves_the_cost_of_its_goal_unknown_until_somebody_does() {
+    let mut engine = with(vec![]);
+    let lost = decide(&mut engine, &ask("g", 1), NOW);
+    let sums = |engine: &Engine| {
+        let own = engine.state.goals["g"].own;
+        (own.calls, own.unpriced, own.open, own.cost)
+    };
+    assert_eq!(sums(&engine), (0, 0, 1, 0), "under way");
+    let late = NOW.plus_ms(2 * HOUR_MS);
+    let expired = engine.expire(late, 10).unwrap();
+    fold(&mut engine, &[expired]);
+    assert_eq!(sums(&engine), (0, 1, 0, 0), "what it cost is not nothing");
+    tell(&mut engine, &costing(of(&lost), "0.01", Verdict::Success), late);
+    assert_eq!(sums(&engine), (1, 0, 0, 10_000_000));
+}
+
+#[test]
 fn what_the_ends_of_goals_teach_is_looked_at_too() {
     let settings = TaskSettings { learns_from_goal: true, ..TaskSettings::default() };
     let mut engine = engine(settings);

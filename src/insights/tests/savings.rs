@@ -6,7 +6,7 @@ use crate::domain::call::Arm;
 use crate::domain::catalog::TaskSettings;
 use crate::domain::goal::GoalState;
 use crate::domain::names::NameKind;
-use crate::domain::outcome::OutcomeOf;
+use crate::domain::outcome::{OutcomeOf, OutcomeReport};
 use crate::domain::request::PolicyRequest;
 use crate::domain::rollout::{Holdout, Mode, Rollout};
 
@@ -122,6 +122,23 @@ fn without_a_holdout_there_are_estimates_only() {
     let row = &savings(&world, Filters::default()).unwrap().rows[0];
     assert_eq!((row.standing, row.of_goals, row.arms[0].arm), (SavingsStanding::NoHoldout, false, Arm::Observe));
     assert!(row.sentence.contains("nothing is proven"), "{}", row.sentence);
+}
+
+#[test]
+fn a_call_whose_outcome_names_a_goal_is_no_unit_of_its_own() {
+    let units = |goal: &str| {
+        let mut world = held_out(0.5);
+        for _ in 0..20 {
+            let of = OutcomeOf::Decision(world.decide(&asks("tickets")));
+            world.record(&OutcomeReport { goal_id: goal.to_owned(), ..came_to(of, true, 1) });
+        }
+        if !goal.is_empty() {
+            world.complete(goal, GoalState::Accepted);
+        }
+        let rows = savings(&world, Filters::default()).unwrap().rows;
+        rows.iter().flat_map(|row| &row.arms).map(|arm| arm.units).sum::<u64>()
+    };
+    assert_eq!((units(""), units("g")), (20, 0), "its cost is that of the goal, which no rollout drew an arm for");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::script::{Script, fresh_seed};
 use crate::domain::event::{Body, Event};
 use crate::domain::state::{State, Touched};
+use crate::domain::time::UnixMillis;
 use crate::engine::hydrate::NoStore;
 use crate::journal::codec;
 use crate::state::{CatchUpError, Opened, SledStore, books, catch_up, digest, digest_of_fold, digest_of_state, refold};
@@ -203,6 +204,43 @@ fn books_that_do_not_balance_are_told() {
     // What its own calls are too much, those below it are too little.
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found.iter().all(|p| p.starts_with(&format!("goal `{below}` does not add up to"))), "{found:?}");
+}
+
+#[test]
+fn where_detail_was_dropped_what_is_missing_is_no_fault_and_what_differs_is() {
+    let facts = facts(6, 600);
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledStore::open(dir.path()).unwrap().store;
+    let mut state = State::default();
+    numbered(&facts).for_each(|(seq, event)| crate::engine::apply(&mut state, seq, event));
+    let problems = |state: &State, detail_from| {
+        let mut state = state.clone();
+        state.detail_from = UnixMillis(detail_from);
+        let found = books(&state, &store).unwrap().problems;
+        found.into_iter().filter(|problem| problem.starts_with("goal ")).collect::<Vec<_>>()
+    };
+    assert!(problems(&state, 0).is_empty() && problems(&state, 1).is_empty());
+
+    let settled = |c: &&crate::domain::call::Call| !c.goal.is_empty() && c.settled().is_some() && !c.evaluation;
+    let call = state.calls.values().filter(settled).map(|c| c.number).min().unwrap();
+    let mut without_a_call = state.clone();
+    without_a_call.calls.remove(&call);
+    assert_eq!(
+        (problems(&without_a_call, 0).len(), problems(&without_a_call, 1).len()),
+        (1, 0),
+        "it may have been dropped"
+    );
+
+    let mut below = state.goals.iter().filter(|(_, g)| !g.ancestors.is_empty() && g.whole.calls > 0);
+    let below = below.find(|(_, g)| g.children.is_empty()).map(|(id, _)| id.clone()).unwrap();
+    let mut without_a_goal = state.clone();
+    without_a_goal.goals.remove(&below);
+    without_a_goal.calls.retain(|_, c| *c.goal != *below);
+    assert_eq!((problems(&without_a_goal, 0).len(), problems(&without_a_goal, 1).len()), (1, 0), "so may a goal");
+
+    let mut differs = state.clone();
+    differs.goals.get_mut(&below).unwrap().own.cost += 1;
+    assert_eq!(problems(&differs, 1).len(), 2, "the calls are all there: its own do not add up, nor does the rest");
 }
 
 /// The script would prove little if it never did what is stored.
