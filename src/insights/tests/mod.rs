@@ -7,6 +7,7 @@ mod any_order_goals;
 mod any_order_kin;
 mod drift;
 mod flag;
+mod goal_ends;
 mod goals;
 mod savings;
 mod signals;
