@@ -92,6 +92,13 @@ pub(super) fn tell_more(
     Ok(())
 }
 
+/// Why the daemon refused, in one line: what it says of the fields, else of the whole.
+pub(super) fn why(status: &tonic::Status) -> String {
+    let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+    let said: Vec<String> = violations.into_iter().map(|violation| violation.description).collect();
+    if said.is_empty() { status.message().to_owned() } else { said.join("; ") }
+}
+
 /// A refusal of the daemon, with every field it names; or a connection that broke.
 pub(super) fn refused(status: &tonic::Status) -> Failure {
     if let Some(why) = std::error::Error::source(status) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
+use tonic::{Code, Status};
 
 use super::args::{Format, ServerArgs, SettingFlags, parse_lookback_ms};
 use super::failure::Failure;
@@ -84,21 +85,57 @@ pub(super) fn run(flags: &SettingFlags, args: &WhatIfArgs, format: Format, out: 
         for policy in &args.policy {
             let request =
                 pb::EvaluatePolicyRequest { policy: policy.clone(), task_type: args.task.clone(), lookback_hours };
-            let answer = daemon.evaluate_policy(request).await.map_err(|status| client::refused(&status))?;
-            answers.push(answer.into_inner());
+            let answer = match daemon.evaluate_policy(request).await {
+                Ok(answer) => Ok(answer.into_inner()),
+                Err(status) if is_about_the_policy(&status) => Err(status),
+                Err(status) => return Err(client::refused(&status)),
+            };
+            answers.push((policy.as_str(), answer));
         }
         Ok(answers)
     })?;
+    let bad: Vec<&Status> = answers.iter().filter_map(|(_, answer)| answer.as_ref().err()).collect();
+    let failure = match bad[..] {
+        [first, ..] if bad.len() == answers.len() => return Err(client::refused(first)),
+        [] => Ok(()),
+        _ => Err(Failure::Failed(format!("{} of {} policies could not be asked about", bad.len(), answers.len()))),
+    };
     let mut listing = Listing::new(COLUMNS);
-    answers.iter().for_each(|answer| listing.push(row(answer)));
-    if format != Format::Table {
-        return listing.print(format, out);
+    if format == Format::Table {
+        answers.iter().find_map(|(_, a)| a.as_ref().ok()).into_iter().for_each(|answer| listing.push(observed(answer)));
     }
-    let mut shown = Listing::new(COLUMNS);
-    answers.first().into_iter().for_each(|answer| shown.push(observed(answer)));
-    answers.iter().for_each(|answer| shown.push(row(answer)));
-    shown.print(format, out)?;
-    answers.iter().try_for_each(|answer| Ok(write!(out, "{}", beneath(answer))?))
+    for (policy, answer) in &answers {
+        listing.push(answer.as_ref().map_or_else(|status| unanswered(policy, status), row));
+    }
+    listing.print(format, out)?;
+    if format == Format::Table {
+        for (policy, answer) in &answers {
+            let text = answer.as_ref().map_or_else(|status| not_estimated(policy, &client::why(status)), beneath);
+            write!(out, "{text}")?;
+        }
+    }
+    failure
+}
+
+/// Whether a refusal concerns one policy, so that others may be answered.
+fn is_about_the_policy(status: &Status) -> bool {
+    matches!(status.code(), Code::InvalidArgument | Code::NotFound)
+}
+
+/// The row of a policy that the daemon refuses to be asked about: nothing but why.
+fn unanswered(policy: &str, status: &Status) -> Vec<Cell> {
+    let mut cells = vec![Cell::from(policy)];
+    for column in &COLUMNS[1..] {
+        cells.push(match column.key() {
+            "refused" => Cell::from(client::why(status)),
+            _ => Cell::shown(Value::Null, UNKNOWN.to_owned()),
+        });
+    }
+    cells
+}
+
+fn not_estimated(policy: &str, why: &str) -> String {
+    format!("\n{}: not estimated; {}.\n", printable(policy), printable(why))
 }
 
 /// What really happened in the draws of an answer.
@@ -159,12 +196,18 @@ fn figures_of<const N: usize>(place: usize, of: [Option<f64>; N]) -> [String; N]
 fn beneath(answer: &pb::EvaluatePolicyResponse) -> String {
     let mut text = String::new();
     if let Some(why) = &answer.refused {
-        text += &format!("\n{}: not estimated; {}.\n", printable(&answer.policy), printable(why));
+        text += &not_estimated(&answer.policy, why);
     }
     let of = answer.left_out.unwrap_or_default();
+    let other = of.not_drawn.saturating_sub(of.pinned + of.held_out + of.observed + of.irreversible);
     let all = [
-        (of.not_drawn, "not drawn by the router"),
+        (of.pinned, "pinned"),
+        (of.held_out, "held out with their goal"),
+        (of.observed, "only observed"),
+        (of.irreversible, "irreversible"),
+        (other, "not drawn by the router"),
         (of.one_candidate, "with one candidate"),
+        (of.earlier_draw, "that kept a draw from before the window"),
         (of.retries, "for retries"),
         (of.without_outcome, "without an outcome"),
         (of.not_on_offer, "where its models were not on offer"),
@@ -222,19 +265,43 @@ mod tests {
         }
     }
 
-    fn printed(format: Format) -> (String, Vec<String>) {
+    /// What is printed of these policies, of which `uniform` and `always:a/b` are known, what was asked, and how it ended.
+    fn ended(format: Format, policies: &[&str]) -> (String, Vec<String>, Option<String>) {
         let evaluations = [answer("uniform"), thin("always:a/b")].map(|a| (a.policy.clone(), a));
         let fake = Fake::start(World { evaluations: evaluations.into(), ..World::default() });
         let args = WhatIfArgs {
             server: fake.server(),
-            policy: vec!["uniform".to_owned(), "always:a/b".to_owned()],
+            policy: policies.iter().map(|policy| (*policy).to_owned()).collect(),
             task: Some("triage".to_owned()),
             lookback: Some(90 * 60_000),
             lookback_hours: None,
         };
         let mut out = Vec::new();
-        run(&SettingFlags::default(), &args, format, &mut out).unwrap();
-        (String::from_utf8(out).unwrap(), fake.asked())
+        let failure = run(&SettingFlags::default(), &args, format, &mut out).err().map(|failure| failure.to_string());
+        (String::from_utf8(out).unwrap(), fake.asked(), failure)
+    }
+
+    fn printed(format: Format) -> (String, Vec<String>) {
+        let (text, asked, failure) = ended(format, &["uniform", "always:a/b"]);
+        assert_eq!(failure, None);
+        (text, asked)
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_asked_about_leaves_the_others_their_answers() {
+        let policies = ["always:no/such", "uniform"];
+        let (text, asked, failure) = ended(Format::Table, &policies);
+        assert_eq!(asked.len(), 2);
+        assert_eq!(failure.as_deref(), Some("1 of 2 policies could not be asked about"));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].starts_with("as it was") && lines[3].contains("80.0 %"), "{text}");
+        assert!(lines[2].starts_with("always:no/such") && lines[2].contains(UNKNOWN), "{text}");
+        assert!(text.contains("\nalways:no/such: not estimated; no such model.\n"), "{text}");
+        let rows: Value = serde_json::from_str(&ended(Format::Json, &policies).0).unwrap();
+        assert_eq!((&rows[0]["refused"], &rows[0]["draws"]), (&Value::from("no such model"), &Value::Null));
+        assert_eq!((&rows[1]["refused"], &rows[1]["success_rate"]), (&Value::Null, &Value::from(0.8)));
+        let (text, _, failure) = ended(Format::Table, &["always:no/such"]);
+        assert!(text.is_empty() && failure.unwrap().contains("no such model"), "nothing to show: {text}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod outcome;
 pub mod packed;
 pub mod param;
 pub mod policy;
+mod policy_text;
 pub mod pricing;
 pub mod proof;
 pub mod propensity;

@@ -4,8 +4,6 @@
 //! known when the decision was made: its posteriors and expected costs. It refuses to know where they are kept, what came
 //! of the calls, and how models are called.
 
-use std::fmt;
-
 use super::beta::Beta;
 use super::catalog::Objective;
 use super::choose::Rule;
@@ -25,6 +23,9 @@ pub struct Contest {
     pub other: Rule,
     /// η in force, in [0, 1].
     pub floor: f64,
+    /// Place of the holdout's model and the chance it was served by lot, in [0, 1], whatever the rule says; `None`: no lot was
+    /// drawn for this decision, or that model did not compete.
+    pub held_out: Option<(usize, f64)>,
 }
 
 /// A policy that can be asked about, as it is written: `always:MODEL`, `allow:MODEL,MODEL`, `uniform`, `cheapest`, `best`, or the
@@ -89,10 +90,16 @@ pub fn propensities_by_rule(arms: &[(Beta, Option<u64>)], rule: Rule) -> Vec<f64
 }
 
 impl Contest {
-    /// With what probability the router chose each; they sum to 1 (statistics: choice, 4).
+    /// With what probability each was served; they sum to 1 (statistics: choice, 4). Where a lot was drawn between the router and
+    /// the holdout, they are those of both together: s for its model and (1 − s)·π for each.
     #[must_use]
     pub fn propensities(&self) -> Vec<f64> {
-        self.fitted(with_floor(&propensities_by_rule(&self.arms, self.rule), self.floor))
+        let mut chances = with_floor(&propensities_by_rule(&self.arms, self.rule), self.floor);
+        if let Some((place, share)) = self.held_out {
+            chances.iter_mut().for_each(|chance| *chance *= 1.0 - share);
+            chances[place] += share;
+        }
+        self.fitted(chances)
     }
 
     /// With what probability `policy` would have chosen each, where `named` says whether a place is one of the models the
@@ -137,106 +144,37 @@ impl Contest {
     }
 }
 
+impl Policy {
+    /// The setting of it that says nothing to decisions made by `rule`; `None`: all of them do.
+    #[must_use]
+    pub fn stray(&self, rule: Rule) -> Option<&'static str> {
+        let Self::Tuned(tuning) = self else { return None };
+        tuning.stray(tuning.wants_net(matches!(rule, Rule::NetValue { .. })))
+    }
+}
+
 impl Tuning {
+    /// The setting that has no say where the net value decides (`is_net`), or where success does.
+    pub(super) fn stray(&self, is_net: bool) -> Option<&'static str> {
+        match is_net {
+            true => self.tolerance.map(|_| "tolerance"),
+            false => self.value.map(|_| "value_usd").or(self.failure_cost.map(|_| "failure_cost_usd")),
+        }
+    }
+
+    fn wants_net(&self, is_net: bool) -> bool {
+        self.objective.map_or(is_net, |objective| objective == Objective::NetValue)
+    }
+
     /// The rule with these settings instead of its own; `other` is what it would be under the other objective.
     fn applied(&self, rule: Rule, other: Rule) -> Rule {
         let is_net = matches!(rule, Rule::NetValue { .. });
-        let wants_net = self.objective.map_or(is_net, |objective| objective == Objective::NetValue);
-        match if wants_net == is_net { rule } else { other } {
+        match if self.wants_net(is_net) == is_net { rule } else { other } {
             Rule::Tolerance { tolerance } => Rule::Tolerance { tolerance: self.tolerance.unwrap_or(tolerance) },
             Rule::NetValue { value_usd, failure_cost_usd } => Rule::NetValue {
                 value_usd: self.value.map_or(value_usd, NanoUsd::usd),
                 failure_cost_usd: self.failure_cost.map_or(failure_cost_usd, NanoUsd::usd),
             },
-        }
-    }
-
-    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let fraction = || {
-            let read = value.parse::<f64>().ok().filter(|x| (0.0..=1.0).contains(x));
-            read.ok_or_else(|| format!("`{key}` is {value:?}; it is a number from 0 to 1"))
-        };
-        let dollars = || {
-            let read = value.parse::<f64>().ok().filter(|x| (0.0..=1e6).contains(x));
-            let read = read.and_then(|usd| NanoUsd::from_usd(usd).ok());
-            read.ok_or_else(|| format!("`{key}` is {value:?}; it is an amount of dollars from 0 to 1000000"))
-        };
-        match key {
-            "tolerance" => self.tolerance = Some(fraction()?),
-            "floor" | "exploration_floor" => self.floor = Some(fraction()?),
-            "value_usd" => self.value = Some(dollars()?),
-            "failure_cost_usd" => self.failure_cost = Some(dollars()?),
-            "objective" => {
-                self.objective = Some(match value {
-                    "success" => Objective::Success,
-                    "net_value" => Objective::NetValue,
-                    _ => return Err(format!("`objective` is {value:?}; it is success or net_value")),
-                });
-            }
-            _ => return Err(UNKNOWN.to_owned()),
-        }
-        Ok(())
-    }
-}
-
-const UNKNOWN: &str = "is none of always:MODEL, allow:MODEL,MODEL, uniform, cheapest, best, or settings such as \
-                       tolerance=0.02,floor=0.05 (tolerance, floor, objective, value_usd, failure_cost_usd)";
-
-impl std::str::FromStr for Policy {
-    type Err = String;
-
-    /// Reads a policy as it is written.
-    ///
-    /// # Errors
-    /// A sentence that says what would be one.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let models = |names: &str| -> Result<Vec<String>, String> {
-            let names: Vec<String> = names.split(',').map(|name| name.trim().to_owned()).collect();
-            if names.iter().any(String::is_empty) { Err("names an empty model".to_owned()) } else { Ok(names) }
-        };
-        match text.split_once(':') {
-            Some(("always", name)) if name.contains(',') => Err("`always` takes one model, `allow` several".to_owned()),
-            Some(("always" | "allow", names)) => Ok(Self::Only(models(names)?)),
-            _ => match text {
-                "uniform" => Ok(Self::Uniform),
-                "cheapest" => Ok(Self::Cheapest),
-                "best" => Ok(Self::Best),
-                _ => {
-                    let mut tuning = Tuning::default();
-                    for pair in text.split(',') {
-                        let (key, value) = pair.split_once('=').ok_or(UNKNOWN)?;
-                        tuning.set(key.trim(), value.trim())?;
-                    }
-                    Ok(Self::Tuned(tuning))
-                }
-            },
-        }
-    }
-}
-
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Only(models) => {
-                let verb = if models.len() == 1 { "always" } else { "allow" };
-                write!(f, "{verb}:{}", models.join(","))
-            }
-            Self::Uniform => f.write_str("uniform"),
-            Self::Cheapest => f.write_str("cheapest"),
-            Self::Best => f.write_str("best"),
-            Self::Tuned(Tuning { tolerance, floor, objective, value, failure_cost }) => {
-                let objective = objective.map(|o| if o == Objective::Success { "success" } else { "net_value" });
-                let usd = |amount: &NanoUsd| amount.usd().to_string();
-                let said = [
-                    ("tolerance", tolerance.map(|x| x.to_string())),
-                    ("floor", floor.map(|x| x.to_string())),
-                    ("objective", objective.map(str::to_owned)),
-                    ("value_usd", value.as_ref().map(usd)),
-                    ("failure_cost_usd", failure_cost.as_ref().map(usd)),
-                ];
-                let said = said.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-                f.write_str(&said.collect::<Vec<_>>().join(","))
-            }
         }
     }
 }
@@ -259,6 +197,7 @@ mod tests {
             rule: Rule::Tolerance { tolerance: 0.01 },
             other: Rule::NetValue { value_usd: 5.0, failure_cost_usd: 1.0 },
             floor: 0.03,
+            held_out: None,
         }
     }
 
@@ -310,9 +249,36 @@ mod tests {
     }
 
     #[test]
+    fn the_lot_of_a_holdout_is_part_of_the_routers_chances_and_of_no_policys() {
+        let (free, held) = (contest(), Contest { held_out: Some((1, 0.25)), ..contest() });
+        let [a, b, c]: [f64; 3] = free.propensities().try_into().unwrap();
+        assert_eq!(held.propensities(), [0.75 * a, 0.75 * b + 0.25, 0.75 * c]);
+        assert_eq!(under(&held, "tolerance=0.01,floor=0.03").unwrap(), [a, b, c]);
+        let tight = Contest { unfit: vec![1], ..held };
+        assert_eq!(tight.propensities()[1], 0.0, "what does not fit a budget is replaced there too");
+    }
+
+    #[test]
+    fn settings_that_say_nothing_to_a_rule_are_named() {
+        let (success, net) = (contest().rule, contest().other);
+        for (policy, stray_of_success, stray_of_net) in [
+            ("tolerance=0.02", None, Some("tolerance")),
+            ("value_usd=1", Some("value_usd"), None),
+            ("failure_cost_usd=1", Some("failure_cost_usd"), None),
+            ("floor=0.1", None, None),
+            ("objective=success,tolerance=0.02", None, None),
+            ("objective=net_value,value_usd=1", None, None),
+            ("cheapest", None, None),
+        ] {
+            let policy: Policy = policy.parse().unwrap();
+            assert_eq!((policy.stray(success), policy.stray(net)), (stray_of_success, stray_of_net), "{policy}");
+        }
+    }
+
+    #[test]
     fn propensities_are_the_shares_of_what_is_drawn() {
         const DRAWS: u64 = 200_000;
-        let contest = contest();
+        let contest = Contest { held_out: Some((1, 0.2)), ..contest() };
         let pi = contest.propensities();
         let mut taken = [0u64; 3];
         for number in 0..DRAWS {
@@ -330,44 +296,13 @@ mod tests {
                 })
                 .collect();
             let (coin, lot) = (rng.random(), rng.random());
-            taken[select(&drawn, contest.rule, contest.floor, coin, lot).unwrap().0] += 1;
+            let chosen = select(&drawn, contest.rule, contest.floor, coin, lot).unwrap().0;
+            let held_out = contest.held_out.filter(|(_, share)| rng.random::<f64>() < *share);
+            taken[held_out.map_or(chosen, |(place, _)| place)] += 1;
         }
         for (taken, pi) in taken.into_iter().zip(pi) {
             let share = taken as f64 / DRAWS as f64;
             assert!((share - pi).abs() < 4.0 * (pi * (1.0 - pi) / DRAWS as f64).sqrt(), "seed 1933: {share} {pi}");
-        }
-    }
-
-    #[test]
-    fn policies_are_read_as_they_are_written() {
-        for text in [
-            "always:openai/gpt-4o",
-            "allow:a/b,c/d",
-            "uniform",
-            "cheapest",
-            "best",
-            "tolerance=0.02,floor=0.05",
-            "objective=net_value,value_usd=0.25,failure_cost_usd=1",
-        ] {
-            assert_eq!(text.parse::<Policy>().unwrap().to_string(), text);
-        }
-        assert_eq!("allow:a".parse::<Policy>().unwrap(), Policy::Only(vec!["a".to_owned()]));
-        for wrong in [
-            "",
-            "worst",
-            "always:",
-            "always:a,b",
-            "allow:a,,b",
-            "tolerance=2",
-            "tolerance=",
-            "floor=x",
-            "objective=cost",
-            "value_usd=-1",
-            "tolerance=NaN",
-            "prior=1",
-            "uniform=1",
-        ] {
-            assert!(wrong.parse::<Policy>().is_err(), "{wrong}");
         }
     }
 }

@@ -95,6 +95,15 @@ impl Rollout {
         if self.mode == Mode::Observe { 0.0 } else { self.serve_share }
     }
 
+    /// Of those the router serves or the holdout keeps, the share held out, in [0, 1); `None`: the router serves nobody, so
+    /// that nothing of it could be seen beside the holdout, or there is none.
+    #[must_use]
+    pub fn held_out_share(&self) -> Option<f64> {
+        let held_out = self.holdout.as_ref()?.share;
+        let served = (1.0 - held_out) * self.share();
+        (served > 0.0).then(|| held_out / (held_out + served))
+    }
+
     /// The arm of `unit` at task type `task`: held out with the holdout's chance, and of the others served by the router with
     /// the chance `serve_share`. Both are drawn apart: raising `serve_share` moves nobody out of the holdout or into it, and
     /// whom the router served with a smaller share it serves with a larger one.
@@ -184,6 +193,17 @@ mod tests {
         assert!(arms(&rollout(1.0, 1.0), SEED, "a").iter().all(|a| *a == Arm::Holdout));
         assert!(arms(&rollout(1.0, 0.0), SEED, "a").iter().all(|a| *a == Arm::Router));
         assert!(!Rollout::default().is_in_force() && observe.is_in_force() && rollout(1.0, 0.0).is_in_force());
+    }
+
+    #[test]
+    fn the_share_of_the_holdout_beside_the_router_leaves_out_what_callers_choose() {
+        let of = rollout(0.5, 0.2);
+        assert!((of.held_out_share().unwrap() - 1.0 / 3.0).abs() < 1e-12);
+        let all = arms(&of, SEED, "a");
+        let (held_out, served) = (share(&all, Arm::Holdout), share(&all, Arm::Router));
+        assert!((held_out / (held_out + served) - 1.0 / 3.0).abs() < 0.02, "seed {SEED}");
+        assert_eq!((rollout(1.0, 1.0).held_out_share(), rollout(0.0, 0.2).held_out_share()), (None, None));
+        assert_eq!(Rollout::default().held_out_share(), None);
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::what_if_draws::{Draw, Draws, LeftOut};
+use super::what_if_draws::{Draw, Draws};
+use super::what_if_left_out::LeftOut;
 use super::{RETRY_AFTER_MS, Service, ServiceError};
 use crate::config::parse_catalogue;
 use crate::domain::beta::Beta;
 use crate::domain::call::{Call, CallNo};
-use crate::domain::catalog::{Catalog, TaskSettings};
-use crate::domain::event::Body;
+use crate::domain::catalog::{Catalog, Objective, TaskSettings};
+use crate::domain::event::{Body, Competitor};
 use crate::domain::names::{NameId, NameKind};
 use crate::domain::outcome::Verdict;
 use crate::domain::policy::{Contest, Policy, Question};
@@ -46,6 +47,7 @@ pub struct PolicyEvaluation {
 /// What is known of names and catalogues, for a thread that may not ask the engine.
 struct Known {
     tasks: BTreeMap<NameId, String>,
+    candidates: BTreeMap<NameId, String>,
     /// Candidates that the policy names.
     named: BTreeSet<NameId>,
     /// Catalogues by how many had come into force.
@@ -67,7 +69,7 @@ impl Service {
     /// What another policy would have brought in the router's own draws of a window that ends now. Too little to go on is an answer.
     ///
     /// # Errors
-    /// A name that nobody knows; another question is being answered; the record cannot be read.
+    /// A name that nobody knows, or a setting that says nothing to a decision of the window; another question is being answered; the record cannot be read.
     pub async fn evaluate_policy(&self, question: Question) -> Result<PolicyEvaluation, ServiceError> {
         let busy = |_| ServiceError::unavailable("another what-if question is being answered; one is at a time");
         let turn = self.what_if.clone().try_acquire_owned().map_err(busy)?;
@@ -90,13 +92,15 @@ impl Service {
         let told = self.told(draws, &mut left_out).await?;
         let (reader, stopped) = (self.reader.clone(), stop.0.clone());
         let policy = question.policy.to_string();
-        let found = apart(move || {
+        let (found, left_out) = apart(move || {
             let found = samples(told, &question.policy, known, &reader, &stopped, &mut left_out);
             drop(turn);
-            (evaluate(&found), left_out)
+            found.map(|found| (evaluate(&found), left_out))
         })
-        .await?;
-        Ok(PolicyEvaluation { policy, start, end, found: found.0, sampled, left_out: found.1 })
+        .await??;
+        let refused = if found.draws == 0 { Some(left_out.sentence()) } else { found.refused };
+        let found = Evaluation { refused, ..found };
+        Ok(PolicyEvaluation { policy, start, end, found, sampled, left_out })
     }
 
     fn task_asked(&self, question: &Question) -> Result<Option<NameId>, ServiceError> {
@@ -110,9 +114,11 @@ impl Service {
         let engine = self.engine.lock();
         let names = &engine.state.names;
         let tasks = draws.iter().map(|d| (d.task, names.text(NameKind::Task, d.task).to_owned())).collect();
+        let competed: BTreeSet<NameId> = draws.iter().flat_map(|d| &d.competitors).map(|c| c.candidate).collect();
+        let text = |id: &NameId| (*id, names.text(NameKind::Candidate, *id).to_owned());
+        let candidates = competed.iter().map(text).collect();
         let mut named = BTreeSet::new();
         if let Policy::Only(models) = policy {
-            let competed: BTreeSet<NameId> = draws.iter().flat_map(|d| &d.competitors).map(|c| c.candidate).collect();
             for model in models {
                 let meant = engine.catalog().resolve(model).ok().flatten().map(|(model, _)| model.id.to_string());
                 let is = |id: &&NameId| {
@@ -137,7 +143,7 @@ impl Service {
                 past.insert(number, version.clone());
             }
         }
-        Ok(Known { tasks, named, catalogs, past })
+        Ok(Known { tasks, candidates, named, catalogs, past })
     }
 
     /// What came of each draw's calls; draws of retries and those of which nothing is known are left out.
@@ -204,6 +210,9 @@ impl Sums {
 }
 
 /// The draws with their chances, as the estimators take them.
+///
+/// # Errors
+/// A setting of the policy says nothing to one of them.
 fn samples(
     told: Vec<(Draw, Sums)>,
     policy: &Policy,
@@ -211,7 +220,7 @@ fn samples(
     reader: &JournalReader,
     stop: &AtomicBool,
     left_out: &mut LeftOut,
-) -> Vec<Sample> {
+) -> Result<Vec<Sample>, EngineError> {
     read_catalogs(&mut known, reader, stop);
     let mut found = Vec::with_capacity(told.len());
     // While nothing is learned in between, the same contest is decided again and again.
@@ -224,7 +233,12 @@ fn samples(
             left_out.unknown_settings += 1;
             continue;
         };
-        let contest = contest(&draw, &settings);
+        check(policy, &settings, known.tasks.get(&draw.task).map_or("", String::as_str))?;
+        if draw.held_out && settings.rollout.held_out_share().is_none() {
+            (left_out.not_drawn, left_out.held_out) = (left_out.not_drawn + 1, left_out.held_out + 1);
+            continue;
+        }
+        let contest = contest(&draw, &settings, &known.candidates);
         let named = |place: usize| known.named.contains(&draw.competitors[place].candidate);
         let Some(wanted) = contest.under(policy, named) else {
             left_out.not_on_offer += 1;
@@ -244,17 +258,36 @@ fn samples(
         }
         last = Some((contest, chances));
     }
-    found
+    Ok(found)
 }
 
-fn contest(draw: &Draw, settings: &TaskSettings) -> Contest {
+/// That every setting of the policy has a say in decisions by these settings.
+fn check(policy: &Policy, settings: &TaskSettings, task: &str) -> Result<(), EngineError> {
+    let Some(key) = policy.stray(settings.rule()) else { return Ok(()) };
+    let (decided_by, other) = match settings.objective {
+        Objective::Success => ("success", "net_value"),
+        Objective::NetValue => ("net_value", "success"),
+    };
+    let say = format!(
+        "`{key}` has no effect on {task}, which was decided by objective {decided_by}; ask for one task type, or put \
+         objective={other} before it"
+    );
+    Err(EngineError::field("policy", say))
+}
+
+fn contest(draw: &Draw, settings: &TaskSettings, candidates: &BTreeMap<NameId, String>) -> Contest {
     let shape = |micro: u64| micro as f64 / 1e6;
     let arms = draw.competitors.iter().map(|c| {
         let posterior = Beta::new(shape(c.alpha_micro), shape(c.beta_micro)).unwrap_or(Beta::UNIFORM);
         (posterior, c.cost.map(|cost| cost.0))
     });
     let (rule, other, floor) = (settings.rule(), settings.other_rule(), settings.exploration_floor);
-    Contest { arms: arms.collect(), unfit: draw.unfit.clone(), rule, other, floor }
+    let lot = settings.rollout.holdout.as_ref().filter(|_| draw.by_lot).zip(settings.rollout.held_out_share());
+    let held_out = lot.and_then(|(holdout, share)| {
+        let is = |c: &Competitor| candidates.get(&c.candidate).is_some_and(|name| **name == *holdout.model);
+        Some((draw.competitors.iter().position(is)?, share))
+    });
+    Contest { arms: arms.collect(), unfit: draw.unfit.clone(), rule, other, floor, held_out }
 }
 
 /// The settings a draw was made by.

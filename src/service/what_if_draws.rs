@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::what_if_left_out::LeftOut;
 use crate::domain::call::{Arm, CallNo, Selection};
 use crate::domain::draw::stir;
 use crate::domain::event::{Body, Competitor, Decided, PolicyVerdict};
 use crate::domain::names::NameId;
+use crate::domain::rollout::Assigned;
 use crate::domain::time::UnixMillis;
 use crate::journal::codec::{self, Glance};
 use crate::journal::{JournalError, JournalReader};
@@ -33,25 +35,12 @@ pub(super) struct Draw {
     pub(super) chosen: usize,
     /// How many catalogues had come into force.
     pub(super) catalog: u32,
+    /// The arm was drawn for this decision alone, so that what the holdout served counts by the chances of both.
+    pub(super) by_lot: bool,
+    /// Held out.
+    pub(super) held_out: bool,
     /// Later decisions that kept it.
     pub(super) followers: Vec<CallNo>,
-}
-
-/// Decisions of the window that an evaluation does not rest on, by why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Nobody drew: pins, the holdout, observe mode, fixed choices for irreversible steps, or a model past the cap of names.
-    pub not_drawn: u64,
-    /// There was one candidate only.
-    pub one_candidate: u64,
-    /// The draw was made for a retry: whether there is one depends on what was chosen before.
-    pub retries: u64,
-    /// No call of the draw has a known outcome (any more).
-    pub without_outcome: u64,
-    /// None of the models that the policy names was on offer.
-    pub not_on_offer: u64,
-    /// The catalogue it was decided by cannot be read any more.
-    pub unknown_settings: u64,
 }
 
 /// The draws of a window.
@@ -65,6 +54,8 @@ pub(super) struct Draws {
     kept: BTreeMap<(u64, CallNo), Draw>,
     followers: usize,
     competitors: usize,
+    /// The first decision of the window, whatever its task type.
+    first: Option<CallNo>,
     /// Draws in the window, kept or not.
     pub(super) seen: u64,
     pub(super) left_out: LeftOut,
@@ -74,7 +65,7 @@ impl Draws {
     /// No draws yet of [`from`, `until`), of one task type or all.
     pub(super) fn new(from: UnixMillis, until: UnixMillis, task: Option<NameId>) -> Self {
         let (kept, left_out) = (BTreeMap::new(), LeftOut::default());
-        Self { from, until, task, most: DRAWS_MAX, kept, followers: 0, competitors: 0, seen: 0, left_out }
+        Self { from, until, task, most: DRAWS_MAX, kept, followers: 0, competitors: 0, first: None, seen: 0, left_out }
     }
 
     /// Reads the record from the window on; `stop` ends it early.
@@ -109,6 +100,7 @@ impl Draws {
     }
 
     fn take(&mut self, at: UnixMillis, decided: Decided) {
+        let window_begins = *self.first.get_or_insert(decided.number);
         let served = decided.place.candidate != NameId::NONE;
         if !served || self.task.is_some_and(|task| task != decided.place.task) {
             return;
@@ -118,6 +110,8 @@ impl Draws {
                 draw.followers.push(decided.number);
                 self.followers += 1;
                 self.trim();
+            } else if first < window_begins && at < self.until {
+                self.left_out.earlier_draw += 1;
             }
             return;
         }
@@ -132,23 +126,34 @@ impl Draws {
         }
     }
 
-    /// The draw of a decision, where there was one to be made.
+    /// The draw of a decision, where there was one to be made. The lot of the holdout is one where it was drawn for this
+    /// decision alone: a goal draws its arm once, so that what came before tells which arm its later decisions have.
     fn draw(&mut self, decided: Decided) -> Option<Draw> {
+        let (traits, left_out) = (decided.traits, &mut self.left_out);
+        let by_lot = traits.assigned == Assigned::ByDecision;
+        let held_out = traits.arm == Arm::Holdout;
+        let random = traits.arm == Arm::Router || (held_out && by_lot);
+        if random && decided.competitors.len() < 2 {
+            left_out.one_candidate += 1;
+            return None;
+        }
         let downgraded = decided.verdict == PolicyVerdict::Downgrade;
-        let drawn = match decided.traits.selection {
+        let drawn = match traits.selection {
             Selection::Draw | Selection::Floor => true,
-            Selection::Constraint => downgraded,
+            Selection::Constraint => downgraded || held_out,
             _ => false,
         };
         let named = decided.place.task != NameId::OTHER && decided.place.candidate != NameId::OTHER;
-        let router = decided.traits.arm == Arm::Router;
-        if router && decided.competitors.len() < 2 {
-            self.left_out.one_candidate += 1;
-            return None;
-        }
         let chosen = decided.competitors.iter().position(|c| c.candidate == decided.place.candidate);
-        let Some(chosen) = chosen.filter(|_| router && named && drawn && !decided.irreversible) else {
-            self.left_out.not_drawn += 1;
+        let Some(chosen) = chosen.filter(|_| random && named && drawn && !decided.irreversible) else {
+            left_out.not_drawn += 1;
+            match traits.arm {
+                Arm::Pinned => left_out.pinned += 1,
+                Arm::Observe => left_out.observed += 1,
+                Arm::Holdout if !by_lot => left_out.held_out += 1,
+                _ if decided.irreversible => left_out.irreversible += 1,
+                _ => {}
+            }
             return None;
         };
         Some(Draw {
@@ -158,6 +163,8 @@ impl Draws {
             unfit: decided.unfit.iter().map(|place| *place as usize).collect(),
             chosen,
             catalog: decided.catalog,
+            by_lot,
+            held_out,
             followers: Vec::new(),
         })
     }
@@ -217,7 +224,22 @@ mod tests {
         take(&mut all, Decided { drawn_by: Some(CallNo(99)), ..decided(106) });
         take(&mut all, Decided { drawn_by: Some(CallNo(100)), ..decided(10_001) });
         take(&mut all, decided(10_002));
-        let expected = LeftOut { not_drawn: 2, one_candidate: 1, ..LeftOut::default() };
+        let mut held_out = decided(107);
+        (held_out.traits.arm, held_out.traits.assigned) = (Arm::Holdout, Assigned::ByGoal);
+        take(&mut all, held_out);
+        let mut observed = decided(108);
+        observed.traits.arm = Arm::Observe;
+        take(&mut all, observed);
+        let expected = LeftOut {
+            not_drawn: 4,
+            pinned: 1,
+            held_out: 1,
+            observed: 1,
+            irreversible: 1,
+            one_candidate: 1,
+            earlier_draw: 1,
+            ..LeftOut::default()
+        };
         assert_eq!((all.seen, all.left_out), (1, expected));
         let found = all.in_order();
         assert_eq!(found.len(), 1);
@@ -234,6 +256,20 @@ mod tests {
         take(&mut all, Decided { number: CallNo(101), ..constrained });
         assert_eq!((all.seen, all.left_out.not_drawn), (1, 1));
         assert_eq!(all.in_order()[0].unfit, [2]);
+    }
+
+    #[test]
+    fn a_holdout_drawn_for_one_decision_is_a_draw() {
+        let mut all = draws(10);
+        let mut held_out = decided(100);
+        (held_out.traits.arm, held_out.traits.assigned) = (Arm::Holdout, Assigned::ByDecision);
+        held_out.traits.selection = Selection::Constraint;
+        take(&mut all, held_out.clone());
+        take(&mut all, Decided { number: CallNo(101), irreversible: true, ..held_out });
+        take(&mut all, decided(102));
+        assert_eq!((all.left_out.not_drawn, all.left_out.irreversible, all.left_out.held_out), (1, 1, 0));
+        let found: Vec<(bool, bool)> = all.in_order().iter().map(|draw| (draw.by_lot, draw.held_out)).collect();
+        assert_eq!(found, [(true, true), (false, false)]);
     }
 
     #[test]

@@ -81,7 +81,8 @@ fn run(world: &PolicyWorld, seed: u64) -> Run {
     let expected: Vec<Option<u64>> = costs.iter().copied().map(Some).collect();
     let settings = TaskSettings { exploration_floor: world.floor, ..TaskSettings::default() };
     let (rule, other) = (settings.rule(), settings.other_rule());
-    let mut contest = Contest { arms: Vec::new(), unfit: Vec::new(), rule, other, floor: world.floor };
+    let (arms, unfit, floor) = (Vec::new(), Vec::new(), world.floor);
+    let mut contest = Contest { arms, unfit, rule, other, floor, held_out: None };
     let mut learner = Learner::new(settings, &expected);
     let ids: Vec<u32> = (0..costs.len() as u32).collect();
     let named = |place: usize| matches!(&world.policy, Policy::Only(names) if names.contains(&place.to_string()));

@@ -70,8 +70,19 @@ fn estimate(of: Estimate) -> pb::PolicyEstimate {
 }
 
 fn left_out(of: LeftOut) -> pb::PolicyLeftOut {
-    let LeftOut { not_drawn, one_candidate, retries, without_outcome, not_on_offer, unknown_settings } = of;
-    pb::PolicyLeftOut { not_drawn, one_candidate, retries, without_outcome, not_on_offer, unknown_settings }
+    pb::PolicyLeftOut {
+        not_drawn: of.not_drawn,
+        one_candidate: of.one_candidate,
+        retries: of.retries,
+        without_outcome: of.without_outcome,
+        not_on_offer: of.not_on_offer,
+        unknown_settings: of.unknown_settings,
+        pinned: of.pinned,
+        held_out: of.held_out,
+        observed: of.observed,
+        irreversible: of.irreversible,
+        earlier_draw: of.earlier_draw,
+    }
 }
 
 #[cfg(test)]

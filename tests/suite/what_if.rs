@@ -3,6 +3,7 @@
 
 use oddsmaker::wire::pb;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use super::calls::{assert_invalid, refused};
 use super::catalogues;
@@ -18,6 +19,11 @@ candidates = ["openai/gpt-4o"]
 id = "routed"
 candidates = ["openai/gpt-4o", "openai/gpt-4o-mini"]
 exploration_floor = 0.3
+[[task]]
+id = "held"
+candidates = ["openai/gpt-4o", "openai/gpt-4o-mini"]
+exploration_floor = 0.3
+holdout = { model = "openai/gpt-4o-mini", share = 0.4 }
 "#;
 
 /// What a call of each costs.
@@ -115,6 +121,14 @@ async fn what_was_not_drawn_is_left_out_and_too_little_is_refused() {
     let answer = all.await.unwrap().into_inner();
     let left_out = answer.left_out.unwrap();
     assert_eq!((left_out.one_candidate, left_out.not_drawn, left_out.without_outcome), (20, 40, 1));
+    assert_eq!((left_out.pinned, left_out.held_out, left_out.observed, left_out.irreversible), (40, 0, 0, 0));
+    let general = pb::EvaluatePolicyRequest { task_type: Some("general".to_owned()), ..ask("best") };
+    let nothing = insights.evaluate_policy(general).await.unwrap().into_inner().refused.unwrap();
+    assert_eq!(
+        nothing,
+        "nothing was left to the router's chance: 20 decisions are on record, 20 with one candidate; give the task type a second \
+         candidate"
+    );
     assert_eq!(answer.draws, 60);
     assert!(answer.refused.unwrap().contains("100 are needed"));
     assert_eq!((answer.success_rate, answer.self_normalised), (None, None));
@@ -122,6 +136,11 @@ async fn what_was_not_drawn_is_left_out_and_too_little_is_refused() {
 
     assert_invalid(insights.evaluate_policy(ask("dearest")).await, &["policy"]);
     assert_invalid(insights.evaluate_policy(ask("")).await, &["policy"]);
+    assert_invalid(insights.evaluate_policy(ask("objective=net_value,tolerance=0.1")).await, &["policy"]);
+    let status = insights.evaluate_policy(ask("value_usd=1")).await.unwrap_err();
+    let said = &status.get_details_bad_request().unwrap().field_violations[0].description;
+    assert!(said.contains("`value_usd` has no effect on routed, which was decided by objective success"), "{said}");
+    assert!(insights.evaluate_policy(ask("objective=net_value,value_usd=1")).await.is_ok());
     let elsewhere = pb::EvaluatePolicyRequest { task_type: Some("nowhere".to_owned()), ..ask("best") };
     assert_eq!(refused(insights.evaluate_policy(elsewhere).await).0, Code::NotFound);
     assert_eq!(refused(insights.evaluate_policy(ask("always:no/such")).await).0, Code::NotFound);
@@ -141,4 +160,36 @@ async fn chances_follow_the_catalogue_that_decided() {
     let after = insights.evaluate_policy(ask("always:gpt-4o-mini")).await.unwrap().into_inner();
     assert_eq!((before.draws, after.draws, after.left_out.unwrap().unknown_settings), (600, 600, 0));
     assert_eq!(before.success_rate, after.success_rate, "{DEAR} is still chosen as it was then");
+}
+
+#[tokio::test]
+async fn what_a_holdout_served_by_lot_counts_and_what_it_served_by_goal_does_not() {
+    let home = Home::seeded(&catalogues::with_tasks(TASKS), 8);
+    let daemon = home.start();
+    let channel = daemon.channel().await;
+    let world = World::of_two(900, 600, Luck::Even);
+    let played = play(&channel, &world, &traffic("held", 1_200, 0)).await;
+    let held = |policy: &str| pb::EvaluatePolicyRequest { task_type: Some("held".to_owned()), ..ask(policy) };
+    let mut insights = daemon.insights().await;
+    let dear = insights.evaluate_policy(held("always:gpt-4o")).await.unwrap().into_inner();
+    check_what_was(&dear, &played);
+    assert_eq!(dear.left_out.unwrap(), pb::PolicyLeftOut::default(), "the holdout's too");
+    check_estimate(&dear, 0.9, DEAR_USD);
+    let cheap = insights.evaluate_policy(held("always:gpt-4o-mini")).await.unwrap().into_inner();
+    check_estimate(&cheap, 0.6, CHEAP_USD);
+    // Of 1,200 calls 480 are held out, and of the others the router gives 15 % to the cheap model at least.
+    assert!(cheap.effective_sample_size > 480.0, "{}", cheap.effective_sample_size);
+    let plain = cheap.importance_sampling.unwrap().success_rate.unwrap();
+    assert!((plain - 0.6).abs() < 0.08, "weighed by the chances of both: {plain}");
+
+    let mut router = daemon.router().await;
+    let mut of_goals = 0;
+    for number in 0..40 {
+        let goal = Some(format!("goal-{number}"));
+        let asked = pb::GetPolicyRequest { goal_id: goal, ..super::calls::ask("held") };
+        of_goals += u64::from(router.get_policy(asked).await.unwrap().into_inner().arm() == pb::Arm::Holdout);
+    }
+    let left_out = insights.evaluate_policy(held("best")).await.unwrap().into_inner().left_out.unwrap();
+    assert!(of_goals > 0);
+    assert_eq!((left_out.not_drawn, left_out.held_out, left_out.without_outcome), (of_goals, of_goals, 40 - of_goals));
 }
