@@ -9,6 +9,7 @@ use crate::wire::pb;
 const ARM_COLUMNS: &[Column] = &[
     Column::text("arm", "  ARM"),
     Column::number("units", "UNITS"),
+    Column::number("open", "STILL OPEN"),
     Column::number("accepted", "ACCEPTED"),
     Column::text("acceptance_rate", "ACCEPTED, 90 %"),
     Column::number("cost_usd", "COST"),
@@ -31,6 +32,10 @@ const ROW_COLUMNS: &[Column] = &[
     Column::program("acceptance_units_needed"),
     Column::program("served_units"),
     Column::program("held_out_units"),
+    Column::program("served_open"),
+    Column::program("held_out_open"),
+    Column::program("holdout_calls"),
+    Column::program("holdout_calls_served_otherwise"),
 ];
 
 /// As text for people.
@@ -46,6 +51,10 @@ pub(super) fn text(savings: Option<&pb::Savings>) -> String {
             if let Some(needed) = needed.filter(|n| *n > 0) {
                 text += &format!("  to tell the {what}: about {} more held-out units\n", count(needed));
             }
+        }
+        if let Some((otherwise @ 1.., calls)) = row.holdout_calls_served_otherwise.zip(row.holdout_calls) {
+            let model = printable(row.holdout_model());
+            text += &format!("  {} of {} held-out calls were not served by {model}\n", count(otherwise), count(calls));
         }
         let mut listing = Listing::new(ARM_COLUMNS);
         row.arms.iter().for_each(|arm| listing.push(arm_cells(arm)));
@@ -73,6 +82,7 @@ fn arm_cells(arm: &pb::ArmResult) -> Vec<Cell> {
     vec![
         format!("  {}", name(arm.arm())).into(),
         Cell::shown(arm.units, count(arm.units)),
+        Cell::shown(arm.open, arm.open.map_or_else(|| UNKNOWN.to_owned(), count)),
         Cell::shown(arm.accepted, count(arm.accepted)),
         between.into(),
         Cell::shown(arm.cost_usd, usd(arm.cost_usd)),
@@ -96,6 +106,7 @@ pub(super) fn rows(savings: Option<&pb::Savings>) -> Listing {
         let (low, high) = ends(row.saved_usd_per_month_interval);
         let (worst, best) = ends(row.acceptance_points_interval);
         let units = |of| row.arms.iter().find(|arm| arm.arm() == of).map_or(0, |arm| arm.units);
+        let open = |of| row.arms.iter().find(|arm| arm.arm() == of).map_or(row.of_goals.then_some(0), |arm| arm.open);
         listing.push(vec![
             row.task_type.as_str().into(),
             row.of_goals.into(),
@@ -112,6 +123,10 @@ pub(super) fn rows(savings: Option<&pb::Savings>) -> Listing {
             row.acceptance_units_needed.into(),
             units(pb::Arm::Router).into(),
             units(pb::Arm::Holdout).into(),
+            open(pb::Arm::Router).into(),
+            open(pb::Arm::Holdout).into(),
+            row.holdout_calls.into(),
+            row.holdout_calls_served_otherwise.into(),
         ]);
     }
     listing

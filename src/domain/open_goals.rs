@@ -2,9 +2,11 @@
 //! goes through all of them. Goals that lie idle need not be here: an adapter may put them away and be asked for them; what
 //! must not depend on that is how many there are.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::call::Arm;
 use super::goal::Goal;
 use super::names::{LabelsId, NameId};
 use super::time::UnixMillis;
@@ -13,6 +15,7 @@ use super::time::UnixMillis;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenGoals {
     counts: BTreeMap<(NameId, LabelsId), u64>,
+    arms: BTreeMap<(NameId, LabelsId, NameId, u8), u64>,
     at_hand: BTreeMap<NameId, BTreeSet<(UnixMillis, Arc<str>)>>,
     away_from: BTreeMap<NameId, UnixMillis>,
 }
@@ -20,15 +23,13 @@ pub struct OpenGoals {
 impl OpenGoals {
     /// A goal is open from now on, or as it stands from now on; `false`: it is not, as it stood until now.
     pub(super) fn change(&mut self, id: &Arc<str>, goal: &Goal, open: bool) {
-        let count = self.counts.entry((goal.workflow, goal.labels)).or_default();
+        for (task, arm) in &goal.arms {
+            change(&mut self.arms, (goal.workflow, goal.labels, *task, *arm as u8), open);
+        }
+        change(&mut self.counts, (goal.workflow, goal.labels), open);
         if open {
-            *count += 1;
             self.at_hand.entry(goal.workflow).or_default().insert((goal.last_at, id.clone()));
             return;
-        }
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.counts.remove(&(goal.workflow, goal.labels));
         }
         self.let_go(id, goal);
     }
@@ -42,6 +43,22 @@ impl OpenGoals {
     #[must_use]
     pub fn count(&self, workflow: NameId, labels: LabelsId) -> u64 {
         self.counts.get(&(workflow, labels)).copied().unwrap_or(0)
+    }
+
+    /// How many of each kind wait for their end in an arm of a rollout: task type whose rollout drew it, arm, goals. None of those is 0.
+    pub fn in_arms(&self) -> impl Iterator<Item = ((NameId, LabelsId), NameId, Arm, u64)> {
+        let known = |(kind, count): (&(NameId, LabelsId, NameId, u8), &u64)| {
+            let (workflow, labels, task, arm) = *kind;
+            Some(((workflow, labels), task, Arm::from_number(arm)?, *count))
+        };
+        self.arms.iter().filter_map(known)
+    }
+
+    /// The same of one kind.
+    pub fn in_arms_of(&self, workflow: NameId, labels: LabelsId) -> impl Iterator<Item = (NameId, Arm, u64)> {
+        let from = (workflow, labels, NameId(0), 0);
+        let of = self.arms.range(from..).take_while(move |((w, l, ..), _)| (*w, *l) == (workflow, labels));
+        of.filter_map(|((_, _, task, arm), count)| Some((*task, Arm::from_number(*arm)?, *count)))
     }
 
     /// Those at hand by workflow, each with when somebody last worked on it, the one that lies idle longest first.
@@ -92,6 +109,18 @@ impl OpenGoals {
         self.counts.insert((workflow, labels), count);
     }
 
+    /// Sets a count of those in an arm, when it is read back.
+    pub fn restore_arm(&mut self, (workflow, labels): (NameId, LabelsId), task: NameId, arm: Arm, count: u64) {
+        self.arms.insert((workflow, labels, task, arm as u8), count);
+    }
+
+    /// Counts one that was open before anybody counted those in arms.
+    pub fn recount_arms(&mut self, goal: &Goal) {
+        for (task, arm) in &goal.arms {
+            change(&mut self.arms, (goal.workflow, goal.labels, *task, *arm as u8), true);
+        }
+    }
+
     fn let_go(&mut self, id: &Arc<str>, goal: &Goal) {
         if let Some(goals) = self.at_hand.get_mut(&goal.workflow) {
             goals.remove(&(goal.last_at, id.clone()));
@@ -99,6 +128,19 @@ impl OpenGoals {
                 self.at_hand.remove(&goal.workflow);
             }
         }
+    }
+}
+
+/// One more or one less of a kind; a kind of which there is none is not kept.
+fn change<K: Ord>(counts: &mut BTreeMap<K, u64>, of: K, more: bool) {
+    let count = counts.entry(of);
+    match (more, count) {
+        (true, count) => *count.or_default() += 1,
+        (false, Entry::Occupied(mut count)) if *count.get() > 1 => *count.get_mut() -= 1,
+        (false, Entry::Occupied(count)) => {
+            count.remove();
+        }
+        (false, Entry::Vacant(_)) => {}
     }
 }
 
@@ -110,6 +152,24 @@ mod tests {
 
     fn goal(last_at: i64) -> Goal {
         Goal { workflow: FLOW, opened_at: UnixMillis(1), last_at: UnixMillis(last_at), ..Goal::default() }
+    }
+
+    #[test]
+    fn those_in_arms_are_counted_while_they_are_open() {
+        let mut open = OpenGoals::default();
+        let id = Arc::<str>::from("a");
+        let drawn = Goal { arms: vec![(NameId(7), Arm::Holdout), (NameId(8), Arm::Router)], ..goal(1) };
+        open.change(&id, &goal(1), true);
+        open.change(&id, &goal(1), false);
+        open.change(&id, &drawn, true);
+        open.put_away(&id, &drawn);
+        open.change(&Arc::from("b"), &Goal { arms: vec![(NameId(7), Arm::Holdout)], ..goal(2) }, true);
+        let expected = [(NameId(7), Arm::Holdout, 2), (NameId(8), Arm::Router, 1)];
+        assert_eq!(open.in_arms_of(FLOW, LabelsId::NONE).collect::<Vec<_>>(), expected);
+        assert_eq!(open.in_arms().count(), 2);
+        assert_eq!(open.in_arms_of(NameId(3), LabelsId::NONE).count(), 0);
+        open.change(&id, &drawn, false);
+        assert_eq!(open.in_arms().collect::<Vec<_>>(), [((FLOW, LabelsId::NONE), NameId(7), Arm::Holdout, 1)]);
     }
 
     #[test]

@@ -145,7 +145,14 @@ pub(super) fn keep(state: &mut State, decided: &Decided) {
         return;
     }
     let top: Arc<str> = Arc::from(topmost(state, &place.goal).unwrap_or(&place.goal));
-    if state.goals.get(&top).is_some_and(|goal| goal.arm(place.task).is_none()) {
-        state.change_goal(&top, |goal| goal.arms.push((place.task, traits.arm)));
+    let Some(goal) = state.goals.get(&top).filter(|goal| goal.arm(place.task).is_none()) else { return };
+    // Open goals are counted by their arms.
+    let is_open = goal.is_open();
+    if is_open {
+        state.count_open(&top, false);
+    }
+    state.change_goal(&top, |goal| goal.arms.push((place.task, traits.arm)));
+    if is_open {
+        state.count_open(&top, true);
     }
 }

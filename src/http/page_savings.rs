@@ -32,7 +32,7 @@ fn arms(row: &pb::SavingsRow) -> Markup {
         table {
             caption { (row.task_type) " by arm. An arm is drawn at random for each goal, else for each call." }
             thead { tr {
-                th scope="col" { "Arm" } th scope="col" { (units) } th scope="col" { "Accepted" }
+                th scope="col" { "Arm" } th scope="col" { (units) } th scope="col" { "Still open" } th scope="col" { "Accepted" }
                 th scope="col" { "Cost of one" } th scope="col" { "Total cost" }
             } }
             tbody {
@@ -40,6 +40,7 @@ fn arms(row: &pb::SavingsRow) -> Markup {
                     tr {
                         th scope="row" { (name(arm.arm())) }
                         td data-label=(units) { (count(arm.units)) }
+                        td data-label="Still open" { (or_dash(arm.open.map(count), "calls are not open")) }
                         td data-label="Accepted" {
                             (count(arm.accepted)) " "
                             @if let Some(i) = &arm.acceptance_rate_interval { span.interval { (percent_range(i.low, i.high)) } }

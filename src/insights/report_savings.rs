@@ -55,7 +55,11 @@ pub struct SavingsRow {
     pub of_goals: bool,
     /// The candidate that is held out on now; `None`: none is.
     pub holdout_model: Option<String>,
-    /// The arms that have units: router, holdout, observe.
+    /// Production calls of the task type in the window whose arm was the holdout, with a goal or without, and how many of them another
+    /// model than `holdout_model` served, because that one could not be or the call was told of another. They stay in their arm.
+    /// `None`: no model is held out on now.
+    pub held_out_calls: Option<(u64, u64)>,
+    /// The arms that have units, ended or open: router, holdout, observe.
     pub arms: Vec<ArmRow>,
     /// What is known of the cost.
     pub standing: SavingsStanding,
@@ -86,6 +90,8 @@ pub struct ArmRow {
     pub accepted: u64,
     /// Share of them accepted, and its interval.
     pub acceptance_rate: (f64, Interval),
+    /// Goals of the arm that are open now, and count once they end; `None`: the units are calls.
+    pub open: Option<u64>,
     /// Units whose cost is known.
     pub costed: u64,
     /// What those cost.

@@ -28,6 +28,8 @@ const ARMS: [Arm; 3] = [Arm::Router, Arm::Holdout, Arm::Observe];
 struct Units {
     /// By arm, all together.
     arms: BTreeMap<u8, ProofTally>,
+    /// By arm, goals that are open now.
+    open: BTreeMap<u8, u64>,
     /// Served and held out, by start of their minute or hour.
     slices: BTreeMap<UnixMillis, Slice>,
 }
@@ -54,8 +56,15 @@ pub(super) fn savings(engine: &Engine, selector: &Selector, sums: &Sums, window:
             _ => {}
         }
     });
+    for (kind, task, arm, count) in engine.state.open_goals.in_arms().filter(|(_, task, ..)| selector.has_task(*task)) {
+        match selector.fit_goal(kind.0, kind.1) {
+            Fit::In => *by.entry((task, true)).or_default().open.entry(arm as u8).or_default() += count,
+            Fit::Unknown => partial = true,
+            Fit::Out => {}
+        }
+    }
     let mut rows: Vec<SavingsRow> =
-        by.into_iter().map(|((task, of_goals), units)| row(engine, task, of_goals, units, days)).collect();
+        by.into_iter().map(|((task, of_goals), units)| row(engine, sums, task, of_goals, units, days)).collect();
     rows.sort_by(|a, b| a.task.cmp(&b.task).then(b.of_goals.cmp(&a.of_goals)));
     let is_compared = |task: &str| rows.iter().any(|row| row.task == task && row.saved_usd_per_month.is_some());
     let estimate = |(task, models): (&NameId, &BTreeMap<NameId, Tally>)| estimate(engine, *task, models, days);
@@ -75,17 +84,21 @@ fn total(rows: &[SavingsRow]) -> Option<(f64, (f64, f64))> {
     (!compared.is_empty()).then_some((value, (value - half, value + half)))
 }
 
-fn row(engine: &Engine, task: NameId, of_goals: bool, units: Units, days: f64) -> SavingsRow {
+fn row(engine: &Engine, sums: &Sums, task: NameId, of_goals: bool, units: Units, days: f64) -> SavingsRow {
     let name = engine.state.names.text(NameKind::Task, task).to_owned();
     let settings = engine.task(&name).ok().map(|task| &task.settings);
     let holdout_model = settings.and_then(|s| s.rollout.holdout.as_ref()).map(|holdout| holdout.model.to_string());
     let margin = settings.map_or(0.02, |s| s.flag_margin);
     let of = |arm: Arm| units.arms.get(&(arm as u8)).copied().unwrap_or_default();
-    let arms = ARMS.into_iter().map(|arm| arm_row(arm, &of(arm))).filter(|row| row.units > 0).collect();
+    let open = |arm: Arm| of_goals.then(|| units.open.get(&(arm as u8)).copied().unwrap_or(0));
+    let arms = ARMS.into_iter().map(|arm| arm_row(arm, &of(arm), open(arm)));
+    let arms = arms.filter(|row| row.units > 0 || row.open > Some(0)).collect();
+    let held_out_calls = holdout_model.as_ref().map(|model| held_out_calls(engine, sums, task, model));
     let mut row = SavingsRow {
         task: name,
         of_goals,
         holdout_model,
+        held_out_calls,
         arms,
         standing: SavingsStanding::NoHoldout,
         acceptance: AcceptanceStanding::NotCompared,
@@ -96,7 +109,7 @@ fn row(engine: &Engine, task: NameId, of_goals: bool, units: Units, days: f64) -
         strata: 0,
         sentence: String::new(),
     };
-    if of(Arm::Holdout).units > 0 {
+    if of(Arm::Holdout).units > 0 || open(Arm::Holdout) > Some(0) {
         let slices: Vec<Slice> = units.slices.into_values().collect();
         compared(&mut row, &uplift(&slices, margin), of(Arm::Router).units as f64 * MONTH_DAYS / days, margin);
     }
@@ -133,7 +146,19 @@ fn sign(of: &Difference) -> i8 {
     i8::from(of.interval.0 > 0.0) - i8::from(of.interval.1 < 0.0)
 }
 
-fn arm_row(arm: Arm, of: &ProofTally) -> ArmRow {
+/// Calls of the holdout, and those of them that another model served.
+fn held_out_calls(engine: &Engine, sums: &Sums, task: NameId, model: &str) -> (u64, u64) {
+    let own = engine.state.names.id(NameKind::Candidate, model);
+    let (mut all, mut otherwise) = (0, 0);
+    for (candidate, tally) in sums.by_task.get(&task).into_iter().flatten() {
+        let calls = count(tally.by_arm(Arm::Holdout));
+        all += calls;
+        otherwise += if Some(*candidate) == own { 0 } else { calls };
+    }
+    (all, otherwise)
+}
+
+fn arm_row(arm: Arm, of: &ProofTally, open: Option<u64>) -> ArmRow {
     let rate = if of.units > 0 { of.accepted as f64 / of.units as f64 } else { 0.0 };
     let interval = success_rate_interval(count(of.accepted) as f64, count(of.units - of.accepted) as f64);
     let mean = of.cost as f64 / (of.costed as f64 * NANO_PER_USD as f64);
@@ -142,6 +167,7 @@ fn arm_row(arm: Arm, of: &ProofTally) -> ArmRow {
         units: count(of.units),
         accepted: count(of.accepted),
         acceptance_rate: (rate, interval),
+        open,
         costed: count(of.costed),
         cost: money(of.cost),
         cost_per_unit: (of.costed > 0).then_some(mean),
@@ -182,9 +208,13 @@ fn estimate(engine: &Engine, task: NameId, models: &BTreeMap<NameId, Tally>, day
 
 fn sentence(row: &SavingsRow) -> String {
     let (task, units) = (&row.task, if row.of_goals { "goals" } else { "calls" });
-    let model =
-        row.holdout_model.as_ref().map_or_else(String::new, |model| format!(" on {model} (where it may be served)"));
-    let held_out = row.arms.iter().find(|arm| arm.arm == Arm::Holdout).map_or(0, |arm| arm.units);
+    let elsewhere = match row.held_out_calls {
+        Some((calls, otherwise @ 1..)) => format!("other models served {otherwise} of {calls} calls of it"),
+        _ => "where it may be served".to_owned(),
+    };
+    let model = row.holdout_model.as_ref().map_or_else(String::new, |model| format!(" on {model} ({elsewhere})"));
+    let arm = row.arms.iter().find(|arm| arm.arm == Arm::Holdout);
+    let held_out = arm.map_or(0, |arm| arm.units);
     if row.standing == SavingsStanding::NoHoldout {
         return format!("Nothing of {task} is held out, so nothing is proven: set `holdout` in models.toml.");
     }
@@ -193,10 +223,12 @@ fn sentence(row: &SavingsRow) -> String {
         let [difference, worst, best] = [difference, worst, best].map(points);
         format!("; acceptance differs by {difference} points (90 %: {worst} to {best})")
     });
+    let open = arm.and_then(|arm| arm.open).filter(|open| *open > 0);
+    let open = open.map_or_else(String::new, |open| format!(", with {open} more still open"));
     let Some((saved, (low, high))) = row.saved_usd_per_month else {
         return format!(
             "Nothing of {task} is called saved yet: {LEAST_UNITS} {units} of known cost are needed in both arms, and \
-             {held_out} are held out{at}."
+             {held_out} are held out{open}{at}."
         );
     };
     let against = format!("against {held_out} {units} held out at random{model}");

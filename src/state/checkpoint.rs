@@ -17,7 +17,7 @@ use super::goal_records::{self, Part};
 use super::keys::{self, Kind, SLOT_BITS};
 use super::seal;
 use super::store::{SledStore, Written, slot_of};
-use super::{load, records, sums, trust};
+use super::{goal_sums, load, records, sums, trust};
 use crate::domain::budget::AccountKey;
 use crate::domain::call::Stage;
 use crate::domain::names::{LabelsId, NameId};
@@ -277,7 +277,7 @@ impl Checkpoint {
             let key = keys::open_goals(workflow, labels);
             match state.open_goals.count(workflow, labels) {
                 0 => self.remove(key),
-                count => self.put(key, &pb::OpenGoals { count }),
+                _ => self.put(key, &goal_sums::open_goals_of(&state.open_goals, workflow, labels)),
             }
         }
     }

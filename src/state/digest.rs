@@ -11,7 +11,7 @@ use prost::Message;
 use super::error::StoreError;
 use super::keys::{self, Kind};
 use super::store::SledStore;
-use super::{goal_records, load, records, sums, sweep};
+use super::{goal_records, goal_sums, load, records, sums, sweep};
 use crate::domain::cell::Cell;
 use crate::domain::event::Event;
 use crate::domain::flag::FlagState;
@@ -104,8 +104,9 @@ fn hot(state: &State, digest: &mut Digest) -> Result<(), StoreError> {
     for (until, number) in &state.open {
         digest.record(&until.0.to_be_bytes(), &pb::DecisionsExpired { calls: vec![number.0] })?;
     }
-    for ((workflow, labels), count) in state.open_goals.counts() {
-        digest.record(&keys::open_goals(workflow, labels), &pb::OpenGoals { count })?;
+    for ((workflow, labels), _) in state.open_goals.counts() {
+        let stored = goal_sums::open_goals_of(&state.open_goals, workflow, labels);
+        digest.record(&keys::open_goals(workflow, labels), &stored)?;
     }
     for (tool, of) in sorted(&state.tools) {
         digest.record(&Kind::Tool.key(&[&tool.0.to_be_bytes()]), &goal_records::tool_of(of))?;

@@ -1,11 +1,14 @@
-//! Sums over closed goals, over the units of rollouts and over contexts, between the domain and the bytes. It exists beside `tally.rs` because these
+//! Sums over closed goals, over the units of rollouts and over contexts, and counts of open goals, between the domain and the bytes. It exists beside `tally.rs` because these
 //! have histograms and places in them. It refuses to know where a record lies.
 
 use std::sync::Arc;
 
 use super::tally::{wide, wide_of};
+use crate::domain::call::Arm;
 use crate::domain::context::ContextTally;
 use crate::domain::goal_tally::GoalTally;
+use crate::domain::names::{LabelsId, NameId};
+use crate::domain::open_goals::OpenGoals;
 use crate::domain::proof::ProofTally;
 use crate::domain::sketch::{Pile, Sketch};
 use crate::journal::codec::CodecError;
@@ -116,6 +119,28 @@ pub(super) fn proof(stored: &pb::ProofTally) -> Result<ProofTally, CodecError> {
     };
     let (cost, cost_squared) = (wide(cost)?, wide(cost_squared)?);
     Ok(ProofTally { units: *units, accepted: *accepted, costed: *costed, cost, cost_squared })
+}
+
+/// How many goals of one kind are open, as stored.
+pub(super) fn open_goals_of(open: &OpenGoals, workflow: NameId, labels: LabelsId) -> pb::OpenGoals {
+    let each = |(task, arm, count): (NameId, Arm, u64)| [u64::from(task.0), u64::from(arm as u8), count];
+    let arms = open.in_arms_of(workflow, labels).flat_map(each).collect();
+    pb::OpenGoals { count: open.count(workflow, labels), arms, with_arms: true }
+}
+
+/// Puts back how many goals of one kind are open; `false`: those in arms were not counted then.
+pub(super) fn open_goals(
+    open: &mut OpenGoals,
+    kind: (NameId, LabelsId),
+    of: &pb::OpenGoals,
+) -> Result<bool, CodecError> {
+    open.restore_count(kind.0, kind.1, of.count);
+    for [task, arm, count] in fields::groups("arms", &of.arms)? {
+        let task = u32::try_from(task).map_err(|_| CodecError::Ragged { field: "arms" })?;
+        let arm = fields::word("arm", i64::try_from(arm).unwrap_or(i64::MAX), Arm::from_number)?;
+        open.restore_arm(kind, NameId(task), arm, count);
+    }
+    Ok(of.with_arms)
 }
 
 /// Sums over contexts by place as stored.

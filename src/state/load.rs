@@ -1,7 +1,7 @@
 //! Reads the hot part of the stored state back: everything but closed calls, goals, accounts of ended periods and
 //! idempotency keys, which stay where they are until a fact needs them. Whatever does not read is damage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use prost::Message;
 use sled::Tree;
@@ -12,7 +12,7 @@ use super::evict::OPEN_AT_HAND;
 use super::keys::{self, Kind, Rest, SLOT_BITS};
 use super::seal;
 use super::store::Written;
-use super::{goal_records, records, sums};
+use super::{goal_records, goal_sums, records, sums};
 use crate::domain::budget::{Account, AccountKey};
 use crate::domain::call::{CallNo, Stage};
 use crate::domain::names::{LabelsId, NameId};
@@ -200,15 +200,39 @@ fn open_calls(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
 
 /// How many goals are open and since when they lie idle, by workflow.
 fn open_goals(tree: &Tree, state: &mut State) -> Result<(), StoreError> {
+    let mut uncounted = HashSet::new();
     each(tree, Kind::OpenGoals, |mut kind, open: pb::OpenGoals| {
-        let (workflow, labels) = (NameId(kind.u32()?), LabelsId(kind.u32()?));
-        state.open_goals.restore_count(workflow, labels, open.count);
+        let kind = (NameId(kind.u32()?), LabelsId(kind.u32()?));
+        if !goal_sums::open_goals(&mut state.open_goals, kind, &open)? {
+            uncounted.insert(kind);
+        }
         Ok(())
     })?;
+    if !uncounted.is_empty() {
+        count_arms(tree, state, &uncounted)?;
+        if let Some(touched) = &mut state.touched {
+            touched.open_goals.extend(uncounted);
+        }
+    }
     let workflows: BTreeSet<NameId> = state.open_goals.counts().map(|((workflow, _), _)| workflow).collect();
     for workflow in workflows {
         let from = idle_from(tree, workflow)?;
         state.open_goals.away_from(workflow, from);
+    }
+    Ok(())
+}
+
+/// Counts the open goals of these kinds by their arms, which nobody did when their number was stored.
+fn count_arms(tree: &Tree, state: &mut State, kinds: &HashSet<(NameId, LabelsId)>) -> Result<(), StoreError> {
+    for mark in tree.scan_prefix(Kind::IdleGoal.prefix()).keys() {
+        let mark = mark?;
+        let (_, _, id) = keys::read_idle_goal(&mark)?;
+        let key = keys::goal(id);
+        let value = tree.get(&key)?.ok_or_else(|| StoreError::broken("an open goal is missing"))?;
+        let goal = goal_records::goal(id, keys::unseal(&key, &value)?, Vec::new())?;
+        if kinds.contains(&(goal.workflow, goal.labels)) {
+            state.open_goals.recount_arms(&goal);
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::super::tests_support::*;
 use super::super::{AcceptanceStanding, Filters, Query, Savings, SavingsStanding};
 use crate::domain::call::Arm;
 use crate::domain::catalog::TaskSettings;
+use crate::domain::event::Asked;
 use crate::domain::goal::GoalState;
 use crate::domain::names::NameKind;
 use crate::domain::outcome::{OutcomeOf, OutcomeReport};
@@ -157,4 +158,55 @@ fn calls_without_a_goal_are_units_of_their_own_and_filters_hold() {
     let workflow = Filters { workflow: Some("w".to_owned()), ..Filters::default() };
     assert!(savings(&world, workflow).unwrap().rows.is_empty());
     assert_eq!(savings(&world, Filters { model: Some(MINI.to_owned()), ..Filters::default() }), None);
+}
+
+#[test]
+fn goals_that_are_still_open_are_told_by_arm() {
+    let mut world = held_out(0.3);
+    let mut open = [0, 0];
+    for n in 0..60 {
+        let decision =
+            world.decide(&PolicyRequest { goal_id: format!("open{n}"), workflow: "w".to_owned(), ..asks("tickets") });
+        open[usize::from(decision.traits.arm == Arm::Holdout)] += 1;
+    }
+    let row = savings(&world, Filters::default()).unwrap().rows.remove(0);
+    let arms: Vec<(Arm, u64, Option<u64>)> = row.arms.iter().map(|a| (a.arm, a.units, a.open)).collect();
+    assert_eq!(arms, [(Arm::Router, 0, Some(open[0])), (Arm::Holdout, 0, Some(open[1]))]);
+    assert_eq!((row.standing, row.holdout_units_needed), (SavingsStanding::TooFew, Some(100)));
+    let said = format!("and 0 are held out, with {} more still open.", open[1]);
+    assert!(row.sentence.ends_with(&said), "{}", row.sentence);
+
+    let [served, out] = play(&mut world, 400);
+    world.complete("open0", GoalState::Accepted);
+    let row = savings(&world, Filters::default()).unwrap().rows.remove(0);
+    let told: u64 = row.arms.iter().filter_map(|arm| arm.open).sum();
+    assert_eq!((told, row.arms.iter().map(|arm| arm.units).sum()), (59, served + out + 1));
+    let elsewhere = Filters { workflow: Some("v".to_owned()), ..Filters::default() };
+    assert!(savings(&world, elsewhere).unwrap().rows.is_empty());
+}
+
+#[test]
+fn held_out_calls_that_another_model_served_stay_in_their_arm_and_are_told() {
+    let mut world = held_out(0.3);
+    let [served, out] = play(&mut world, 400);
+    let own = savings(&world, Filters::default()).unwrap().rows.remove(0);
+    assert_eq!(own.held_out_calls, Some((out, 0)));
+    assert!(own.sentence.contains("(where it may be served)"), "{}", own.sentence);
+    let mut otherwise = 0;
+    for n in 0..100 {
+        let goal_id = format!("tight{n}");
+        let asked = Asked { denied_models: vec![TURBO.to_owned()], ..Asked::default() };
+        let decision = world.decide(&PolicyRequest { goal_id: goal_id.clone(), asked, ..asks("tickets") });
+        let model = world.engine.state.names.text(NameKind::Candidate, decision.candidate);
+        assert_ne!(model, TURBO, "the request rules it out");
+        otherwise += u64::from(decision.traits.arm == Arm::Holdout);
+        world.record(&came_to(OutcomeOf::Decision(decision), true, 400_000));
+        world.complete(&goal_id, GoalState::Accepted);
+    }
+    let row = savings(&world, Filters::default()).unwrap().rows.remove(0);
+    assert_eq!(row.held_out_calls, Some((out + otherwise, otherwise)));
+    let units: Vec<u64> = row.arms.iter().map(|arm| arm.units).collect();
+    assert_eq!(units, [served + 100 - otherwise, out + otherwise], "as they were drawn");
+    let said = format!("on {TURBO} (other models served {otherwise} of {} calls of it)", out + otherwise);
+    assert!(row.sentence.contains(&said), "{}", row.sentence);
 }

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use super::script::catalog;
+use crate::domain::call::{Arm, CallNo};
 use crate::domain::event::{Body, Event, GoalStarted};
 use crate::domain::goal::GoalRules;
 use crate::domain::names::{LabelsId, NameId};
 use crate::domain::open_goals::OpenGoals;
+use crate::domain::rollout::Assigned;
 use crate::domain::state::State;
 use crate::domain::time::{HOUR_MS, UnixMillis};
 use crate::engine::hydrate::{self, NoStore};
 use crate::engine::{Engine, apply};
+use crate::journal::codec::tests::ordinary;
+use crate::journal::pb;
 use crate::state::{Opened, SledStore, digest, digest_of_state};
+use crate::state::{keys, load};
 
 pub(super) const AT: UnixMillis = UnixMillis(1_795_000_000_000);
 const GOALS: u32 = 5_000;
@@ -130,4 +135,43 @@ fn a_goal_that_is_at_hand_and_stored_is_told_once() {
     assert_eq!(told(&mut engine), all);
     assert_eq!(digest(&engine.state, &store).unwrap(), whole);
     assert_eq!(closed_by(engine.time_out_goals(&NoStore, due, 10)), [all[1]]);
+}
+
+/// The first decision of goal `n`, for which an arm of task type 2 was drawn.
+fn drawn(n: u32, arm: Arm) -> Event {
+    let [event, _] = ordinary();
+    let Body::Decided(mut decided) = event.body else { panic!("INV-TEST: the first is a decision") };
+    decided.number = CallNo(u64::from(n) + 1);
+    decided.place.goal = format!("ticket-{n:08}");
+    (decided.place.workflow, decided.traits.arm, decided.traits.assigned) = (FLOW, arm, Assigned::ByGoal);
+    Event { at: AT.plus_ms(i64::from(n)), body: Body::Decided(decided) }
+}
+
+fn in_arms(of: &OpenGoals) -> Vec<(LabelsId, Arm, u64)> {
+    of.in_arms().map(|((_, labels), _, arm, count)| (labels, arm, count)).collect()
+}
+
+#[test]
+fn open_goals_are_counted_by_arm_while_they_lie_idle_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut state, store) = (Opened::blank(), SledStore::open(dir.path()).unwrap().store);
+    let events = (0..6).flat_map(|n| [started(n), drawn(n, if n < 4 { Arm::Router } else { Arm::Holdout })]);
+    events.zip(1..).for_each(|(event, seq)| apply(&mut state, seq, &event));
+    let whole = digest_of_state(&state);
+    let expected = [2, 3].map(LabelsId).into_iter().flat_map(|of| [(of, Arm::Router, 2), (of, Arm::Holdout, 1)]);
+    let expected: Vec<_> = expected.collect();
+    assert_eq!(in_arms(&state.open_goals), expected);
+    step(&store, &mut state);
+    assert_eq!((state.goals.len(), in_arms(&state.open_goals)), (0, expected.clone()));
+    assert_eq!(digest(&state, &store).unwrap(), whole);
+
+    // As it was stored before anybody counted arms.
+    let key = keys::open_goals(FLOW, LabelsId(2));
+    let before = pb::OpenGoals { count: 3, ..pb::OpenGoals::default() };
+    store.db.insert(&key, keys::seal(&key, &before)).unwrap();
+    let (read, _) = load::load(&store.db).unwrap().unwrap();
+    assert_eq!(in_arms(&read.open_goals), expected, "counted anew");
+    assert_eq!(digest(&read, &store).unwrap(), whole);
+    let stored_anew: Vec<_> = read.touched.unwrap().open_goals.into_iter().collect();
+    assert_eq!(stored_anew, [(FLOW, LabelsId(2))]);
 }
