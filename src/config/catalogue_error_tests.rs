@@ -303,6 +303,8 @@ features = [
   { label = "e", values = [] },
   { label = "f", values = ["x"], weight = 2 },
   { label = "f", values = ["x"] },
+  { name = "g", edges = [0.5, nan] },
+  { name = "h", edges = [-inf, 0.5] },
 ]
 [[task]]
 id = "u"
@@ -318,7 +320,9 @@ features = [{ name = "a", edges = [1, 2, 3, 4, 5, 6, 7] }, { label = "b", values
         "21:27 task[0].features[5].values: `values` needs at least one value to be told apart from the others",
         "22:34 task[0].features[6].weight: unknown key `weight`",
         "23:3 task[0].features[7]: `f` is a feature already",
-        "28:12 task[1].features: 9 × 8 strata are more than 64",
+        "24:31 task[0].features[8].edges[1]: nan is not a finite number",
+        "25:26 task[0].features[9].edges[0]: -inf is not a finite number",
+        "30:12 task[1].features: 9 × 8 strata are more than 64",
     ];
     assert_eq!(short(lines), expected);
 }

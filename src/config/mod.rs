@@ -52,6 +52,7 @@ pub use budgets::BudgetsAsWritten;
 pub use catalogue::parse_catalogue;
 pub use layers::{Configured, resolve};
 pub use listed::{BUDGET_KEYS, ListedKey, WORKFLOW_KEYS};
+pub(crate) use report::suggestion;
 pub use report::{ConfigError, Excerpt, Origin, Report, Warning};
 pub use scenario::parse_scenario;
 pub use settings::{Alerts, Ledger, Log, LogFormat, LogLevel, Models, Server, Settings};

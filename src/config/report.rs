@@ -178,7 +178,7 @@ pub(super) fn nearest<'n>(given: &str, known: impl IntoIterator<Item = &'n str>)
 
 /// "did you mean …", when a known name is near, else the known names, when they are few.
 #[must_use]
-pub(super) fn suggestion(given: &str, known: &[&str]) -> Option<String> {
+pub(crate) fn suggestion(given: &str, known: &[&str]) -> Option<String> {
     const LISTED: usize = 12;
     if let Some(name) = nearest(given, known.iter().copied()) {
         return Some(format!("did you mean {}?", quoted(name)));

@@ -153,7 +153,14 @@ impl<'r> Value<'r> {
         };
         let inside = written.parse().ok().filter(|n| range.contains(n));
         if inside.is_none() {
-            self.error(format!("{written} is not from {} to {}", range.start(), range.end()), None);
+            self.error(
+                match *range.end() {
+                    // Nobody reads a range of three hundred zeros.
+                    ..1e18 => format!("{written} is not from {} to {}", range.start(), range.end()),
+                    _ => format!("{written} is not a finite number"),
+                },
+                None,
+            );
         }
         inside
     }

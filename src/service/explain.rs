@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::goal_reply::Exhaustion;
 use super::reply::{CandidateReply, INTERVAL_LEVEL, PolicyReply};
+use crate::config::suggestion;
 use crate::domain::beta::{Beta, BetaGrid};
 use crate::domain::call::{Arm, Selection};
-use crate::domain::catalog::TaskCandidate;
+use crate::domain::catalog::{Task, TaskCandidate};
 use crate::domain::choose::{Contender, choose};
 use crate::domain::event::{Decided, PolicyVerdict};
 use crate::domain::filter::Exclusion;
@@ -15,6 +16,7 @@ use crate::domain::money::NanoUsd;
 use crate::domain::policy::propensities_by_rule;
 use crate::domain::propensity::with_floor;
 use crate::domain::request::PolicyRequest;
+use crate::domain::strata::Feature;
 use crate::engine::{PolicyAnswer, SeatView};
 
 /// The reply to a fresh decision.
@@ -33,6 +35,7 @@ pub(super) fn reply(answer: &PolicyAnswer, catalog_version: String, request: &Po
             request.task_type, answer.task.id
         ));
     }
+    reply.warnings.extend(unknown_features(&answer.task, request));
     if request.explain {
         explain(&mut reply, answer, request);
     }
@@ -40,6 +43,25 @@ pub(super) fn reply(answer: &PolicyAnswer, catalog_version: String, request: &Po
         reply.expires_at = None;
     }
     reply
+}
+
+/// What to put right where numbers are sent under names that the task type tells nothing apart by: they are stored and teach
+/// nothing. Where it has no such features at all they may be meant to be stored only.
+fn unknown_features(task: &Task, request: &PolicyRequest) -> Option<String> {
+    let sent = &request.asked.features;
+    if sent.is_empty() {
+        return None;
+    }
+    let declared = task.settings.strata.features().iter();
+    let declared: Vec<&str> = declared.filter(|f| matches!(f, Feature::Number { .. })).map(Feature::name).collect();
+    let unknown: Vec<&str> = sent.keys().map(String::as_str).filter(|name| !declared.contains(name)).collect();
+    let first = unknown.first().filter(|_| !declared.is_empty())?;
+    let names = unknown.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let near = suggestion(first, &declared).unwrap_or_default();
+    Some(format!(
+        "task type `{}` declares no feature {names}: stored, but nothing is told apart by it; {near}",
+        task.id
+    ))
 }
 
 fn exclusions(answer: &PolicyAnswer) -> Vec<(&str, Exclusion)> {

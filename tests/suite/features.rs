@@ -53,3 +53,19 @@ async fn a_request_is_decided_by_what_requests_like_it_taught_also_after_a_resta
     let single = router.get_policy(pb::GetPolicyRequest { explain: true, ..ask("single") }).await.unwrap().into_inner();
     assert_eq!(single.stratum, None);
 }
+
+#[tokio::test]
+async fn a_misspelt_feature_is_named_once_with_the_nearest_one() {
+    let home = Home::seeded(&format!("{}{TASK}", catalogues::usual()), 7);
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    let mut asked = of(0.9);
+    asked.features = [("dificulty", 0.9), ("length", 12.0)].map(|(name, value)| (name.to_owned(), value)).into();
+    let answer = router.get_policy(asked.clone()).await.unwrap().into_inner();
+    let said = "task type `answer` declares no feature `dificulty`, `length`: stored, but nothing is told apart by it; did you \
+                mean `difficulty`?";
+    assert_eq!(answer.warnings, [said]);
+    assert!(router.get_policy(of(0.9)).await.unwrap().into_inner().warnings.is_empty());
+    let nothing_declared = pb::GetPolicyRequest { task_type: "single".to_owned(), ..asked };
+    assert!(router.get_policy(nothing_declared).await.unwrap().into_inner().warnings.is_empty(), "stored for later");
+}
