@@ -229,7 +229,7 @@ fn count_arms(tree: &Tree, state: &mut State, kinds: &HashSet<(NameId, LabelsId)
         let (_, _, id) = keys::read_idle_goal(&mark)?;
         let key = keys::goal(id);
         let value = tree.get(&key)?.ok_or_else(|| StoreError::broken("an open goal is missing"))?;
-        let goal = goal_records::goal(id, keys::unseal(&key, &value)?, Vec::new())?;
+        let goal = goal_records::goal(id, seal::unseal(&key, &value)?, Vec::new())?;
         if kinds.contains(&(goal.workflow, goal.labels)) {
             state.open_goals.recount_arms(&goal);
         }

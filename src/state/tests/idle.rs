@@ -16,7 +16,7 @@ use crate::engine::{Engine, apply};
 use crate::journal::codec::tests::ordinary;
 use crate::journal::pb;
 use crate::state::{Opened, SledStore, digest, digest_of_state};
-use crate::state::{keys, load};
+use crate::state::{keys, load, seal};
 
 pub(super) const AT: UnixMillis = UnixMillis(1_795_000_000_000);
 const GOALS: u32 = 5_000;
@@ -168,7 +168,7 @@ fn open_goals_are_counted_by_arm_while_they_lie_idle_and_after_a_restart() {
     // As it was stored before anybody counted arms.
     let key = keys::open_goals(FLOW, LabelsId(2));
     let before = pb::OpenGoals { count: 3, ..pb::OpenGoals::default() };
-    store.db.insert(&key, keys::seal(&key, &before)).unwrap();
+    store.db.insert(&key, seal::seal(&key, &before)).unwrap();
     let (read, _) = load::load(&store.db).unwrap().unwrap();
     assert_eq!(in_arms(&read.open_goals), expected, "counted anew");
     assert_eq!(digest(&read, &store).unwrap(), whole);
