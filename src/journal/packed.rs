@@ -206,7 +206,7 @@ pub(super) struct Index {
 impl Index {
     /// Of a segment of that many bytes.
     pub(super) fn new(bytes: u64) -> Self {
-        Self { bytes, entries: Vec::new(), compress: Compress::new(Compression::fast(), false) }
+        Self { bytes, entries: Vec::new(), compress: Compress::new(Compression::default(), false) }
     }
 
     /// Bytes of the segment.

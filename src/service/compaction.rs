@@ -52,7 +52,7 @@ impl Service {
         let (records, files) = store.weight()?;
         // What a copy brings must be worth writing it, however little of the last one was waste.
         let after = self.compacting.lock().after;
-        if !is_wasteful((records, files)) || files < after.saturating_add(after / 2) {
+        if !is_wasteful((records, files)) || files < after.saturating_add(after / 4) {
             return Ok(false);
         }
         // The copy takes some more than the records, never more than what is there.

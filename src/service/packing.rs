@@ -8,8 +8,8 @@ use super::{Service, ServiceError};
 use crate::domain::time::UnixMillis;
 use crate::journal::{DiskStorage, JournalError, PackedSegment, Packing};
 
-/// Blocks packed in one turn: 1 MiB, some 30 ms of work.
-const PACK_AT_ONCE: usize = 4;
+/// Blocks packed in one turn: 512 KiB, some 20 ms of work.
+const PACK_AT_ONCE: usize = 2;
 
 /// The pause between two looks for a finished segment, in ms.
 const LOOK_EVERY_MS: i64 = 60_000;

@@ -14,9 +14,9 @@ use super::quiet::{self, Last};
 use super::store::SledStore;
 use super::{load, trust};
 
-/// A store is wasteful when its files are larger than so many times its records (a new one takes twice them: sled empties
+/// A store is wasteful when its files are larger than so many halves of its records (a new one takes twice them: sled empties
 /// a segment of its file only once half of it is waste) …
-const WASTE: u64 = 3;
+const WASTE_HALVES: u64 = 5;
 
 /// … and than this many bytes.
 const WASTE_FROM_BYTES: u64 = 64 << 20;
@@ -189,7 +189,7 @@ impl SledStore {
 /// Whether files of so many bytes are worth writing anew for the sake of records of so many.
 #[must_use]
 pub fn is_wasteful((records, files): (u64, u64)) -> bool {
-    files > WASTE_FROM_BYTES.max(records.saturating_mul(WASTE))
+    files > WASTE_FROM_BYTES.max(records.saturating_mul(WASTE_HALVES) / 2)
 }
 
 /// Sweeps away what an interrupted change-over left: the old store has its place back unless the new one has taken it.

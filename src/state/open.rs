@@ -14,7 +14,7 @@ use super::{compact, load};
 use crate::domain::state::State;
 
 /// Bytes sled may keep in memory; its default of 1 GB is more than the whole daemon is to use.
-const CACHE_BYTES: u64 = 96 << 20;
+const CACHE_BYTES: u64 = 48 << 20;
 
 /// Bytes in one segment of the file, a quarter of the usual: space is freed a segment at a time, and smaller ones empty
 /// sooner (60,000 calls: 354 bytes a call in place of 385 with 16 calls a page, 301 in place of 385 with 64).

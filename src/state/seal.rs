@@ -39,7 +39,7 @@ pub(super) fn seal(key: &[u8], message: &impl Message) -> Vec<u8> {
 fn deflated(plain: &[u8], value: &mut Vec<u8>) -> bool {
     thread_local! {
         /// Takes some 100 KiB, and longer to make than to use.
-        static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
+        static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::default(), false));
     }
     value.push(DEFLATED);
     value.extend_from_slice(&(plain.len() as u32).to_le_bytes());

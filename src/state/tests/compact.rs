@@ -149,5 +149,5 @@ fn bytes_nobody_counted_are_counted_by_the_copy() {
 fn a_store_is_wasteful_when_most_of_a_large_file_is_nothing() {
     let mib = 1 << 20;
     assert!(!is_wasteful((0, 64 * mib)) && is_wasteful((0, 64 * mib + 1)));
-    assert!(!is_wasteful((50 * mib, 150 * mib)) && is_wasteful((50 * mib, 150 * mib + 1)));
+    assert!(!is_wasteful((50 * mib, 125 * mib)) && is_wasteful((50 * mib, 125 * mib + 1)));
 }
