@@ -97,8 +97,10 @@ pub(super) enum Verb {
     /// Print the record as JSON Lines, one event a line; may run beside the daemon.
     Export(ExportArgs),
     /// Run policies in worlds whose truth is known; needs no daemon.
+    #[command(after_help = super::simulate::EXAMPLES)]
     Simulate(SimulateArgs),
     /// Play tables of true outcomes query by query, and compare policies; needs no daemon.
+    #[command(after_help = super::replay::EXAMPLES)]
     Replay(ReplayArgs),
     /// Ask a running daemon whether it serves; waits 3 seconds at most.
     Healthcheck(ServerArgs),

@@ -14,6 +14,9 @@ const UNREAD: &[(&str, &[&str])] = &[
     ("budgets", &["data_dir", "models"]),
     ("alerts", &["data_dir", "models"]),
     ("audit", &["data_dir", "models"]),
+    ("whatif", &["data_dir", "models"]),
+    ("simulate", &["listen", "data_dir", "config", "set"]),
+    ("replay", &["listen", "data_dir", "models", "config", "set"]),
     ("models", &["listen", "data_dir"]),
     ("config", &[]),
     ("verify", &["listen", "models"]),
@@ -54,6 +57,28 @@ mod tests {
             for flag in ["listen", "data_dir", "models", "config", "set", "format"] {
                 let shown = help.contains(&format!("--{} <", flag.replace('_', "-")));
                 assert_eq!(shown, !unread.contains(&flag), "{verb} --{flag}: {help}");
+            }
+        }
+    }
+
+    /// The words of a line, as a shell takes them apart.
+    fn words(line: &str) -> Vec<String> {
+        let quoted = line.split('\'').enumerate().map(|(n, part)| (n % 2 == 1, part));
+        let take = |(quoted, part): (bool, &str)| match quoted {
+            true => vec![part.to_owned()],
+            false => part.split_whitespace().map(str::to_owned).collect(),
+        };
+        quoted.flat_map(take).collect()
+    }
+
+    #[test]
+    fn examples_are_taken_as_they_are_printed() {
+        for verb in ["simulate", "replay"] {
+            let help = help(verb);
+            let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  oddsmaker ")).collect();
+            assert!(examples.len() >= 3, "{verb}: {help}");
+            for example in examples {
+                assert!(command().try_get_matches_from(words(example)).is_ok(), "{example}");
             }
         }
     }

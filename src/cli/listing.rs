@@ -21,6 +21,11 @@ pub(super) struct Column {
 }
 
 impl Column {
+    /// What it is called in a table; empty: it is not in one.
+    pub(super) const fn title(&self) -> &'static str {
+        self.title
+    }
+
     /// A column of texts.
     pub(super) const fn text(key: &'static str, title: &'static str) -> Self {
         Self { key, title, right: false }

@@ -19,6 +19,15 @@ use crate::simulation::figures::Summary;
 use crate::simulation::replay::{Chooser, Pass, replay};
 use crate::simulation::table::{CostBasis, Table, Tally};
 
+/// What stands below its help.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  oddsmaker replay table.csv.gz --shuffles 20
+  oddsmaker replay table.csv --prices prices.csv --passes 10 --policy default tolerance=0.02 best_fixed
+  oddsmaker replay table.csv --feature prompt_tokens:100,1000 --policy default features
+A table has every model's true outcome of every query. best_fixed, per_type and oracle know it beforehand, and say what is
+possible; default and features learn from the answers they get, as the daemon does. Money is in USD.";
+
 /// What `oddsmaker replay` can be told.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
@@ -136,6 +145,10 @@ fn legend(tables: &[Table], args: &ReplayArgs, out: &mut dyn Write) -> Result<()
     writeln!(
         out,
         "Successes lost to best fixed: a pass's successes below those of the model that is best over the whole table."
+    )?;
+    writeln!(
+        out,
+        "Success: successes ÷ queries. USD a query: cost ÷ queries of known cost. USD a success: cost ÷ successes."
     )?;
     writeln!(out, "best_fixed, per_type and oracle know the table beforehand; a router cannot.")?;
     for table in tables.iter().filter(|t| t.basis == CostBasis::InputAlone) {

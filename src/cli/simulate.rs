@@ -12,6 +12,16 @@ use super::listing::{Cell, Column, Listing, tidy};
 use super::{problems_file, simulate_scenarios, validate};
 use crate::simulation::problems::{POLICIES, Problem, Run, run_all};
 
+/// What stands below its help.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  oddsmaker simulate simulations/regression.toml
+  oddsmaker simulate simulations/regression.toml simulations/outage.toml --reps 20 --out report
+  oddsmaker simulate simulations/tight_gaps.toml --assert 'router.success_rate > cheapest.success_rate'
+  oddsmaker simulate --problems bandit-problems.json --policy default thompson --reps 50
+Prices of a scenario's candidates come from the catalogue (--models). The same seed gives the same figures. What the columns
+are, and in which unit, stands below the table.";
+
 /// What `oddsmaker simulate` can be told.
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
@@ -64,6 +74,11 @@ const COLUMNS: [Column; 11] = [
     Column::number("cost_per_success_usd", "Per success"),
 ];
 
+/// What the columns of problems are.
+const LEGEND: &str = "\
+Means of the runs. Regret: successes lost to always taking the best candidate; ±: its standard error; After …: by that call.
+Success: successes ÷ calls. Cost: what all calls of a run cost, USD. Per success: cost ÷ successes, USD.";
+
 /// Repetitions of a problem.
 const PROBLEM_REPS: u32 = 200;
 
@@ -107,7 +122,8 @@ fn run_problems(file: &Path, args: &SimulateArgs, format: Format, out: &mut dyn 
             listing.push(row(problem, name, &runs));
         }
     }
-    listing.print(format, out)
+    listing.print(format, out)?;
+    if format == Format::Table { Ok(writeln!(out, "\n{LEGEND}")?) } else { Ok(()) }
 }
 
 fn row(problem: &Problem, name: &str, runs: &[Run]) -> Vec<Cell> {

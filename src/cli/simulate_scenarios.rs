@@ -100,12 +100,28 @@ pub(super) fn run(
         (0..played.runs.len()).for_each(|policy| listing.push(row(played, policy)));
     }
     listing.print(format, out)?;
+    if format == Format::Table {
+        legend(&all, out)?;
+    }
     all.iter().zip(&folders).try_for_each(|(played, folder)| simulate_files::write(folder, played))?;
     let mut broken = Vec::new();
     for (played, condition) in all.iter().flat_map(|played| conditions.iter().map(move |c| (played, c))) {
         broken.extend(condition.broken(&played.scenario.name, played)?);
     }
     if broken.is_empty() { Ok(()) } else { Err(Failure::Failed(broken.join("\nerror: "))) }
+}
+
+/// What the columns are, below them; those that no policy has a figure in are left out.
+fn legend(all: &[Played], out: &mut dyn Write) -> Result<(), Failure> {
+    writeln!(out, "\nMeans of the runs:")?;
+    for column in COLUMNS.iter().filter(|column| !column.title().is_empty()) {
+        let Some(figure) = Figure::named(column.key()) else { continue };
+        let has = |played: &Played| (0..played.runs.len()).any(|policy| played.figure(policy, figure).mean.is_some());
+        if all.iter().any(has) {
+            writeln!(out, "  {}: {}", column.title(), figure.meaning)?;
+        }
+    }
+    Ok(())
 }
 
 /// The folder of each scenario, made and claimed before anything is played; none where none is wanted.

@@ -22,6 +22,11 @@ const COLUMNS: [Column; 6] = [
     Column::text("must", "Must"),
 ];
 
+/// What the columns are.
+const LEGEND: &str = "\
+Share: part of the runs in which it was so; of `minus truth` the mean difference of two success rates. ε: the router's tolerance.
+Must: what is demanded; where nothing is, the figure is only shown.";
+
 /// Plays every world `reps` times and prints a row for each claim.
 ///
 /// # Errors
@@ -93,7 +98,8 @@ pub(super) fn run(reps: usize, seed: u64, format: Format, out: &mut dyn Write) -
         let must = if world.costs[0] == world.costs[1] { "at most 0.07" } else { "" };
         row(&of("called saved"), shown, 0.01, Some(held.saved), must);
     }
-    listing.print(format, out)
+    listing.print(format, out)?;
+    if format == Format::Table { Ok(writeln!(out, "\n{LEGEND}")?) } else { Ok(()) }
 }
 
 /// What is asked of a router that knows three models of .80, .85 and .92 in rising cost.

@@ -34,6 +34,21 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
+fn a_table_says_what_its_columns_are_in() {
+    let home = Home::new(&catalogues::usual());
+    let few = ["--reps", "2", "--calls", "100"];
+    let (_, out, _) = simulate(&home, &[&[scenario("tight_gaps.toml").as_str()], &few[..]].concat());
+    let said = "\nMeans of the runs:\n  Calls: calls made\n  Refused: calls not made, because nobody might have them\n";
+    assert!(out.contains(said), "{out}");
+    assert!(
+        out.contains("\n  USD a success: cost ÷ successes, USD\n") && !out.contains("accepted goals, USD"),
+        "{out}"
+    );
+    let (_, out, _) = simulate(&home, &[&[scenario("agent_budgets.toml").as_str()], &few[..]].concat());
+    assert!(out.contains("\n  USD an accepted goal: cost ÷ accepted goals, USD\n"), "{out}");
+}
+
+#[test]
 fn every_scenario_plays_and_says_what_it_is_about() {
     let home = Home::new(&catalogues::usual());
     let mut scenarios: Vec<String> =
