@@ -360,13 +360,19 @@ impl History {
             if self.blocks.last().is_none_or(|last| last.outcomes() >= BLOCK) {
                 self.open(lesson);
             }
-            self.newest = Newest { call: lesson.call, at: lesson.at, lesson: lesson.number };
+            // Calls age in their order: one that is dated back makes nothing before it older.
+            let at = lesson.at.max(self.newest.at);
+            self.newest = Newest { call: lesson.call, at, lesson: lesson.number };
         }
         let at = match self.blocks.last() {
             Some(last) if lesson.call >= last.from => self.blocks.len(),
             _ => self.blocks.partition_point(|b| b.from <= lesson.call),
         };
         let Some(block) = self.blocks.get_mut(at.saturating_sub(1)) else { return };
+        if at <= 1 {
+            // It takes what comes from before its first outcome, too.
+            block.since = block.since.min(lesson.at);
+        }
         let reward = u64::from(lesson.reward_micro);
         let evidence = Evidence { successes_micro: reward, failures_micro: 1_000_000 - reward };
         step(&mut block.evidence.successes_micro, evidence.successes_micro, add);
@@ -385,7 +391,8 @@ impl History {
     fn open(&mut self, lesson: &Lesson) {
         // The first block takes whatever comes late from before it.
         let from = if self.blocks.is_empty() { CallNo(0) } else { lesson.call };
-        self.blocks.push(Block { from, since: lesson.at, lesson: lesson.number, ..Block::default() });
+        let since = lesson.at.max(self.newest.at);
+        self.blocks.push(Block { from, since, lesson: lesson.number, ..Block::default() });
         let mut newer = BLOCK;
         let mut i = self.blocks.len() - 1;
         while i >= 2 {
@@ -528,3 +535,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "history_order_tests.rs"]
+mod order_tests;
