@@ -103,17 +103,22 @@ pub(super) fn run(reps: usize, seed: u64, format: Format, out: &mut dyn Write) -
 }
 
 /// What is asked of a router that knows three models of .80, .85 and .92 in rising cost.
-fn policy_worlds() -> [(&'static str, PolicyWorld); 4] {
+fn policy_worlds() -> [(&'static str, PolicyWorld); 5] {
     let world = |policy: Policy, truth: f64, floor: f64, steps: u64| PolicyWorld {
         rates: vec![0.80, 0.85, 0.92],
         floor,
         policy,
         truth,
         steps,
+        held_out: None,
     };
     let always = |place: usize| Policy::Only(vec![place.to_string()]);
     [
         ("always the worst", world(always(0), 0.80, 0.01, 5_000)),
+        (
+            "always the worst, a twentieth held out on it by lot",
+            PolicyWorld { held_out: Some((0, 0.05)), ..world(always(0), 0.80, 0.01, 5_000) },
+        ),
         ("always the middle", world(always(1), 0.85, 0.1, 5_000)),
         ("always the best", world(always(2), 0.92, 0.01, 5_000)),
         ("a random one", world(Policy::Uniform, (0.80 + 0.85 + 0.92) / 3.0, 0.01, 5_000)),
