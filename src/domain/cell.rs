@@ -210,11 +210,8 @@ impl Cell {
         if call.number >= self.evidence_from {
             self.retries.change(call, add);
         }
-        if let Some(reward_micro) = call.reward_micro() {
-            let success = call.verdict().is_some_and(super::outcome::Verdict::is_success);
-            let (number, at) = (lessons, call.counted_at);
-            let (stratum, source) = (call.traits.stratum, call.source());
-            self.learn(&Lesson { call: call.number, at, number, reward_micro, success, stratum, source }, add);
+        if let Some(lesson) = lesson_of(call, lessons) {
+            self.learn(&lesson, add);
         }
     }
 
@@ -259,6 +256,15 @@ impl Cell {
         (self.evidence_from, self.evidence_since) = (from.max(self.evidence_from), since);
         self.version += 1;
     }
+}
+
+/// What a call teaches, after `number` other outcomes of its task type; `None`: nothing (see [`Call::reward_micro`]).
+#[must_use]
+pub fn lesson_of(call: &Call, number: u64) -> Option<Lesson> {
+    let reward_micro = call.reward_micro()?;
+    let success = call.verdict().is_some_and(super::outcome::Verdict::is_success);
+    let (at, stratum, source) = (call.counted_at, call.traits.stratum, call.source());
+    Some(Lesson { call: call.number, at, number, reward_micro, success, stratum, source })
 }
 
 /// The prior of a model at one task type from what it did at others, added to `base`: their reward mass, of each at most

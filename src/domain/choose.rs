@@ -55,6 +55,17 @@ pub fn select(eligible: &[Contender], rule: Rule, floor: f64, coin: f64, lot: f6
     choose(eligible, rule).map(|index| (index, false))
 }
 
+/// The `index` of the contender whose `mean` is highest, of equals the cheapest: what a step that cannot be undone is given;
+/// `None` if nobody is eligible.
+#[must_use]
+pub fn choose_by_mean(eligible: &[Contender], mean: impl Fn(usize) -> f64) -> Option<usize> {
+    let best = eligible.iter().max_by(|a, b| {
+        let higher = mean(a.index).total_cmp(&mean(b.index));
+        higher.then(b.expected_cost_nano.cmp(&a.expected_cost_nano))
+    });
+    best.map(|contender| contender.index)
+}
+
 /// The `index` of the cheapest contender with θ ≥ θ_max − `tolerance`; `None` if nobody is eligible.
 ///
 /// Unknown cost is dearer than any known one. Equal cost: the higher draw, then the one that stands earlier in the slice.

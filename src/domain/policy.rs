@@ -89,6 +89,13 @@ pub fn propensities_by_rule(arms: &[(Beta, Option<u64>)], rule: Rule) -> Vec<f64
     }
 }
 
+/// The place, among so many in rising expected cost, of the cheapest that fits every budget: it is served in the place of one
+/// that does not. `None`: none fits.
+#[must_use]
+pub fn heir(unfit: &[usize], arms: usize) -> Option<usize> {
+    (0..arms).find(|place| !unfit.contains(place))
+}
+
 impl Contest {
     /// With what probability each was served; they sum to 1 (statistics: choice, 4). Where a lot was drawn between the router and
     /// the holdout, they are those of both together: s for its model and (1 − s)·π for each.
@@ -135,7 +142,7 @@ impl Contest {
 
     /// Moves what would go to those who do not fit a budget to the cheapest who does.
     fn fitted(&self, mut chances: Vec<f64>) -> Vec<f64> {
-        if let Some(heir) = (0..self.arms.len()).find(|i| !self.unfit.contains(i)) {
+        if let Some(heir) = heir(&self.unfit, self.arms.len()) {
             for place in &self.unfit {
                 chances[heir] += std::mem::take(&mut chances[*place]);
             }

@@ -17,7 +17,7 @@ use crate::domain::budget::{OnExceed, Site};
 use crate::domain::call::{Arm, CallTraits, Order, Selection};
 use crate::domain::catalog::{Reward, Rule as TaskRule, RuleVerdict, Sticky, Task, TaskSettings};
 use crate::domain::cell::EstimateSource;
-use crate::domain::choose::{Contender, Rule, rank, select};
+use crate::domain::choose::{Contender, Rule, choose_by_mean, rank, select};
 use crate::domain::draw::{decision_rng, draw_beta};
 use crate::domain::event::{Body, Competitor, Decided, Event, PolicyVerdict};
 use crate::domain::filter::Exclusion;
@@ -305,11 +305,8 @@ impl Engine {
             return choice(eligible.first().map(|c| c.index), selection, None);
         }
         if request.irreversible {
-            let best = eligible.iter().max_by(|a, b| {
-                let mean = |c: &Contender| seats[c.index].posterior.mean();
-                mean(a).total_cmp(&mean(b)).then(b.expected_cost_nano.cmp(&a.expected_cost_nano))
-            });
-            return choice(best.map(|c| c.index), Selection::Irreversible, None);
+            let best = choose_by_mean(&eligible, |seat| seats[seat].posterior.mean());
+            return choice(best, Selection::Irreversible, None);
         }
         if let Some(kept) = self.kept(decided, settings)
             && let Some(seat) = seats.iter().position(|s| s.row.id == kept.candidate && s.exclusion.is_none())

@@ -4,7 +4,8 @@
 //! Map: `query` what is asked → `selector` filters as numbers → `sums` and `goal_sums` one pass over the window each →
 //! `headline`, `by_task` (`by_model`, `over_provisioning` with its `sentence`), `breakdown`, `efficiency`, `goal_figures`
 //! (`distribution`), `savings`, `budget_use`, `growth`, `variants`, `quality` figures → `signals` sentences → `report` and
-//! `report_goals` what is answered. `change` stands apart: why spend changed between two windows, which `spend` lays out.
+//! `report_goals` what is answered. `change` stands apart: why spend changed between two windows, which `spend` lays out;
+//! so do `draws`, `left_out` and `evaluation`: what another policy would have brought.
 
 mod breakdown;
 mod budget_use;
@@ -13,6 +14,7 @@ mod by_task;
 mod change;
 mod cheaper;
 mod distribution;
+mod draws;
 mod drift_signals;
 mod efficiency;
 mod evaluation;
@@ -20,6 +22,7 @@ mod goal_figures;
 mod goal_sums;
 mod growth;
 mod headline;
+mod left_out;
 mod over_provisioning;
 mod quality;
 mod query;
@@ -40,7 +43,9 @@ mod tests_support;
 mod variants;
 
 pub use change::{CallKind, Change, Contribution, Driver, Factor, Part, SpendCell, SpendWindow, Split, explain_change};
+pub use draws::{Draw, Told};
 pub use evaluation::{Estimate, Evaluation, LEAST_EFFECTIVE, PolicyFigures, Sample, evaluate, evaluate_thin};
+pub use left_out::{LeftOut, NoDraw};
 pub use query::{CompareLabels, Filters, LOOKBACK_HOURS_DEFAULT, Query};
 pub use report::{
     CostBreakdown, CostRow, Headline, HeadlineChanges, Interval, ModelInsights, OverProvisioning, RateEvidence, Report,

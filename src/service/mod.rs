@@ -18,7 +18,6 @@ mod snapshots;
 mod upkeep;
 mod what_if;
 mod what_if_draws;
-mod what_if_left_out;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -48,7 +47,6 @@ use shelf::Shelf;
 use upkeep::Reopening;
 pub(crate) use upkeep::disk_is_low;
 pub use what_if::PolicyEvaluation;
-pub use what_if_left_out::LeftOut;
 
 /// Time, as an argument of everything.
 pub trait Clock: Send + Sync {

@@ -6,20 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::what_if_draws::{Draw, Draws};
-use super::what_if_left_out::LeftOut;
+use super::what_if_draws::Draws;
 use super::{RETRY_AFTER_MS, Service, ServiceError};
 use crate::config::parse_catalogue;
-use crate::domain::beta::Beta;
-use crate::domain::call::{Call, CallNo};
+use crate::domain::call::CallNo;
 use crate::domain::catalog::{Catalog, Objective, TaskSettings};
-use crate::domain::event::{Body, Competitor};
+use crate::domain::event::Body;
 use crate::domain::names::{NameId, NameKind};
-use crate::domain::outcome::Verdict;
 use crate::domain::policy::{Contest, Policy, Question};
 use crate::domain::time::UnixMillis;
 use crate::engine::{EngineError, hydrate};
-use crate::insights::{Evaluation, Sample, evaluate};
+use crate::insights::{Draw, Evaluation, LeftOut, NoDraw, Sample, Told, evaluate};
 use crate::journal::JournalReader;
 use crate::journal::codec::{self, Glance};
 
@@ -147,8 +144,8 @@ impl Service {
     }
 
     /// What came of each draw's calls; draws of retries and those of which nothing is known are left out.
-    async fn told(&self, draws: Vec<Draw>, left_out: &mut LeftOut) -> Result<Vec<(Draw, Sums)>, ServiceError> {
-        let mut sums = vec![Sums::default(); draws.len()];
+    async fn told(&self, draws: Vec<Draw>, left_out: &mut LeftOut) -> Result<Vec<(Draw, Told)>, ServiceError> {
+        let mut sums = vec![Told::default(); draws.len()];
         let calls = |(at, draw): (usize, &Draw)| -> Vec<(usize, CallNo)> {
             std::iter::once(&draw.number).chain(&draw.followers).map(|number| (at, *number)).collect()
         };
@@ -169,8 +166,8 @@ impl Service {
         let mut told = Vec::with_capacity(draws.len());
         for (draw, sums) in draws.into_iter().zip(sums) {
             match sums {
-                Sums { is_retry: true, .. } => left_out.retries += 1,
-                Sums { calls: 0, .. } => left_out.without_outcome += 1,
+                Told { is_retry: true, .. } => left_out.retries += 1,
+                Told { calls: 0, .. } => left_out.without_outcome += 1,
                 _ => told.push((draw, sums)),
             }
         }
@@ -184,37 +181,12 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     ended.map_err(|error| ServiceError::Unavailable { why: error.to_string(), retry_after_ms: RETRY_AFTER_MS })
 }
 
-/// What came of the calls of one draw.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    is_retry: bool,
-    calls: u32,
-    successes: u32,
-    cost_nano: u64,
-    unpriced: bool,
-}
-
-impl Sums {
-    /// Adds a call of the model drawn. Fallbacks are other models' calls, quality checks nobody's choice.
-    fn add(&mut self, call: &Call, draw: &Draw) {
-        self.is_retry |= call.number == draw.number && call.is_retry();
-        let own = call.candidate == draw.competitors[draw.chosen].candidate && !call.off_policy && !call.evaluation;
-        let (Some(settled), Some(verdict)) = (call.settled().filter(|_| own), call.verdict()) else { return };
-        self.calls += 1;
-        self.successes += u32::from(verdict == Verdict::Success);
-        match settled.cost {
-            Some(cost) => self.cost_nano = self.cost_nano.saturating_add(cost.0),
-            None => self.unpriced = true,
-        }
-    }
-}
-
 /// The draws with their chances, as the estimators take them.
 ///
 /// # Errors
 /// A setting of the policy says nothing to one of them.
 fn samples(
-    told: Vec<(Draw, Sums)>,
+    told: Vec<(Draw, Told)>,
     policy: &Policy,
     mut known: Known,
     reader: &JournalReader,
@@ -234,11 +206,11 @@ fn samples(
             continue;
         };
         check(policy, &settings, known.tasks.get(&draw.task).map_or("", String::as_str))?;
-        if draw.held_out && settings.rollout.held_out_share().is_none() {
-            (left_out.not_drawn, left_out.held_out) = (left_out.not_drawn + 1, left_out.held_out + 1);
+        if !draw.has_a_chance(&settings) {
+            left_out.count(NoDraw::HeldOut);
             continue;
         }
-        let contest = contest(&draw, &settings, &known.candidates);
+        let contest = draw.contest(&settings, |id| known.candidates.get(&id).map(String::as_str));
         let named = |place: usize| known.named.contains(&draw.competitors[place].candidate);
         let Some(wanted) = contest.under(policy, named) else {
             left_out.not_on_offer += 1;
@@ -248,13 +220,9 @@ fn samples(
             Some((same, chances)) if same == contest => chances,
             _ => contest.propensities(),
         };
-        if chances[draw.chosen] > 0.0 {
-            let ids: Vec<u32> = draw.competitors.iter().map(|c| c.candidate.0).collect();
-            let drawn = Sample::new(draw.task.0, &ids, &chances, &wanted, draw.chosen);
-            let cost_usd = (!sums.unpriced).then_some(sums.cost_nano as f64 * 1e-9);
-            found.push(Sample { calls: sums.calls, successes: sums.successes, cost_usd, ..drawn });
-        } else {
-            left_out.not_drawn += 1;
+        match draw.sample(&chances, &wanted, &sums) {
+            Some(sample) => found.push(sample),
+            None => left_out.not_drawn += 1,
         }
         last = Some((contest, chances));
     }
@@ -273,21 +241,6 @@ fn check(policy: &Policy, settings: &TaskSettings, task: &str) -> Result<(), Eng
          objective={other} before it"
     );
     Err(EngineError::field("policy", say))
-}
-
-fn contest(draw: &Draw, settings: &TaskSettings, candidates: &BTreeMap<NameId, String>) -> Contest {
-    let shape = |micro: u64| micro as f64 / 1e6;
-    let arms = draw.competitors.iter().map(|c| {
-        let posterior = Beta::new(shape(c.alpha_micro), shape(c.beta_micro)).unwrap_or(Beta::UNIFORM);
-        (posterior, c.cost.map(|cost| cost.0))
-    });
-    let (rule, other, floor) = (settings.rule(), settings.other_rule(), settings.exploration_floor);
-    let lot = settings.rollout.holdout.as_ref().filter(|_| draw.by_lot).zip(settings.rollout.held_out_share());
-    let held_out = lot.and_then(|(holdout, share)| {
-        let is = |c: &Competitor| candidates.get(&c.candidate).is_some_and(|name| **name == *holdout.model);
-        Some((draw.competitors.iter().position(is)?, share))
-    });
-    Contest { arms: arms.collect(), unfit: draw.unfit.clone(), rule, other, floor, held_out }
 }
 
 /// The settings a draw was made by.

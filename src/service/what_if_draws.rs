@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::what_if_left_out::LeftOut;
-use crate::domain::call::{Arm, CallNo, Selection};
+use crate::domain::call::CallNo;
 use crate::domain::draw::stir;
-use crate::domain::event::{Body, Competitor, Decided, PolicyVerdict};
+use crate::domain::event::{Body, Decided};
 use crate::domain::names::NameId;
-use crate::domain::rollout::Assigned;
 use crate::domain::time::UnixMillis;
+use crate::insights::{Draw, LeftOut};
 use crate::journal::codec::{self, Glance};
 use crate::journal::{JournalError, JournalReader};
 
@@ -23,25 +22,6 @@ const COMPETITORS_MAX: usize = 40_000;
 
 /// Later calls of the draws that are kept, over all draws.
 const FOLLOWERS_MAX: usize = 400_000;
-
-/// One draw.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Draw {
-    pub(super) number: CallNo,
-    pub(super) task: NameId,
-    pub(super) competitors: Vec<Competitor>,
-    pub(super) unfit: Vec<usize>,
-    /// Place of the one chosen among them.
-    pub(super) chosen: usize,
-    /// How many catalogues had come into force.
-    pub(super) catalog: u32,
-    /// The arm was drawn for this decision alone, so that what the holdout served counts by the chances of both.
-    pub(super) by_lot: bool,
-    /// Held out.
-    pub(super) held_out: bool,
-    /// Later decisions that kept it.
-    pub(super) followers: Vec<CallNo>,
-}
 
 /// The draws of a window.
 #[derive(Debug)]
@@ -118,55 +98,15 @@ impl Draws {
         if at >= self.until {
             return;
         }
-        if let Some(draw) = self.draw(decided) {
-            self.seen += 1;
-            self.competitors += draw.competitors.len();
-            self.kept.insert(place(draw.number), draw);
-            self.trim();
-        }
-    }
-
-    /// The draw of a decision, where there was one to be made. The lot of the holdout is one where it was drawn for this
-    /// decision alone: a goal draws its arm once, so that what came before tells which arm its later decisions have.
-    fn draw(&mut self, decided: Decided) -> Option<Draw> {
-        let (traits, left_out) = (decided.traits, &mut self.left_out);
-        let by_lot = traits.assigned == Assigned::ByDecision;
-        let held_out = traits.arm == Arm::Holdout;
-        let random = traits.arm == Arm::Router || (held_out && by_lot);
-        if random && decided.competitors.len() < 2 {
-            left_out.one_candidate += 1;
-            return None;
-        }
-        let downgraded = decided.verdict == PolicyVerdict::Downgrade;
-        let drawn = match traits.selection {
-            Selection::Draw | Selection::Floor => true,
-            Selection::Constraint => downgraded || held_out,
-            _ => false,
-        };
-        let named = decided.place.task != NameId::OTHER && decided.place.candidate != NameId::OTHER;
-        let chosen = decided.competitors.iter().position(|c| c.candidate == decided.place.candidate);
-        let Some(chosen) = chosen.filter(|_| random && named && drawn && !decided.irreversible) else {
-            left_out.not_drawn += 1;
-            match traits.arm {
-                Arm::Pinned => left_out.pinned += 1,
-                Arm::Observe => left_out.observed += 1,
-                Arm::Holdout if !by_lot => left_out.held_out += 1,
-                _ if decided.irreversible => left_out.irreversible += 1,
-                _ => {}
+        match Draw::of(decided) {
+            Err(why) => self.left_out.count(why),
+            Ok(draw) => {
+                self.seen += 1;
+                self.competitors += draw.competitors.len();
+                self.kept.insert(place(draw.number), draw);
+                self.trim();
             }
-            return None;
-        };
-        Some(Draw {
-            number: decided.number,
-            task: decided.place.task,
-            competitors: decided.competitors,
-            unfit: decided.unfit.iter().map(|place| *place as usize).collect(),
-            chosen,
-            catalog: decided.catalog,
-            by_lot,
-            held_out,
-            followers: Vec::new(),
-        })
+        }
     }
 
     fn trim(&mut self) {
@@ -186,6 +126,9 @@ fn place(number: CallNo) -> (u64, CallNo) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::call::{Arm, Selection};
+    use crate::domain::event::PolicyVerdict;
+    use crate::domain::rollout::Assigned;
     use crate::journal::codec::tests::ordinary;
 
     /// A decision of the router at millisecond `number` among three, of which the first was chosen.

@@ -7,8 +7,8 @@ use super::baselines::Policy;
 use crate::domain::beta::Beta;
 use crate::domain::call::CallNo;
 use crate::domain::catalog::{Prior, TaskSettings};
-use crate::domain::cell::{Cell, expected_cost};
-use crate::domain::choose::{Contender, Rule, select};
+use crate::domain::cell::{Cell, expected_cost, sibling_prior};
+use crate::domain::choose::{Contender, Rule, choose_by_mean, select};
 use crate::domain::contextual::{Fit, fit};
 use crate::domain::draw::draw_beta;
 use crate::domain::drift;
@@ -94,6 +94,20 @@ impl Learner {
         }
     }
 
+    /// Goes by other settings from now on, with these priors; `trust` says how far sources are believed, by the numbers that
+    /// lessons have for them.
+    pub fn go_by(&mut self, settings: TaskSettings, priors: Vec<Prior>, trust: Trust) {
+        (self.rule, self.settings, self.priors, self.trust) = (settings.rule(), settings, priors, trust);
+        (0..self.cells.len()).for_each(|arm| self.remember(arm));
+    }
+
+    /// What a candidate starts from: `base`, and what it did at other task types where the settings say that this counts.
+    #[must_use]
+    pub fn prior_beside<'c>(&self, base: Prior, others: impl Iterator<Item = &'c Cell>) -> Prior {
+        let believed = others.map(|cell| cell.believed_evidence(base, &self.trust));
+        sibling_prior(base, self.settings.sibling_prior, believed)
+    }
+
     /// The candidate to take at `step` for a request of `stratum`, of those that `offer` has: `None` is not offered,
     /// `Some(cost)` is, at a cost in nano-USD as far as it is known beforehand. A cost that was learned comes before it. `None`:
     /// none is offered.
@@ -104,7 +118,51 @@ impl Learner {
         rng: &mut R,
         offer: impl Fn(usize) -> Option<Option<u64>>,
     ) -> Option<usize> {
-        self.now = UnixMillis((step as f64 * self.step_ms) as i64);
+        self.decide_at(UnixMillis((step as f64 * self.step_ms) as i64), stratum, rng, offer)
+    }
+
+    /// The same at an instant, where the world has a clock.
+    pub fn decide_at<R: Rng>(
+        &mut self,
+        now: UnixMillis,
+        stratum: Stratum,
+        rng: &mut R,
+        offer: impl Fn(usize) -> Option<Option<u64>>,
+    ) -> Option<usize> {
+        self.bring_up(now, stratum);
+        self.contenders.clear();
+        for index in 0..self.cells.len() {
+            // Drawn for every candidate, as the engine does, so that an offer does not change what is drawn.
+            let theta = draw_beta(rng, self.posterior_in(index, stratum));
+            if let Some(estimate) = offer(index) {
+                let expected_cost_nano = self.expected[index].or(estimate);
+                self.contenders.push(Contender { index, theta, expected_cost_nano });
+            }
+        }
+        let (coin, lot) = (rng.random(), rng.random());
+        select(&self.contenders, self.rule, self.settings.exploration_floor, coin, lot).map(|(arm, _)| arm)
+    }
+
+    /// The candidate to take at an instant where the step cannot be undone: the best mean of those that `offer` has, as for
+    /// [`Learner::decide`].
+    pub fn decide_by_mean(
+        &mut self,
+        now: UnixMillis,
+        stratum: Stratum,
+        offer: impl Fn(usize) -> Option<Option<u64>>,
+    ) -> Option<usize> {
+        self.bring_up(now, stratum);
+        let contender = |index: usize| {
+            let expected_cost_nano = self.expected[index].or(offer(index)?);
+            Some(Contender { index, theta: 0.0, expected_cost_nano })
+        };
+        let eligible: Vec<Contender> = (0..self.cells.len()).filter_map(contender).collect();
+        choose_by_mean(&eligible, |arm| self.posterior_in(arm, stratum).mean())
+    }
+
+    /// Brings what ages, and what is known of `stratum`, up to date.
+    fn bring_up(&mut self, now: UnixMillis, stratum: Stratum) {
+        self.now = now;
         if !self.settings.memory.is_perfect() {
             (0..self.cells.len()).for_each(|arm| self.remember(arm));
         }
@@ -117,19 +175,11 @@ impl Learner {
             self.fit =
                 Some(fit(&self.cells.iter().zip(&self.posteriors).zip(&self.priors).map(known).collect::<Vec<_>>()));
         }
+    }
+
+    fn posterior_in(&self, arm: usize, stratum: Stratum) -> Beta {
         let fit = self.fit.as_ref().filter(|_| stratum != Stratum::NONE);
-        self.contenders.clear();
-        for (index, whole) in self.posteriors.iter().enumerate() {
-            let posterior = fit.map_or(*whole, |fit| fit.posterior(index, stratum));
-            // Drawn for every candidate, as the engine does, so that an offer does not change what is drawn.
-            let theta = draw_beta(rng, posterior);
-            if let Some(estimate) = offer(index) {
-                let expected_cost_nano = self.expected[index].or(estimate);
-                self.contenders.push(Contender { index, theta, expected_cost_nano });
-            }
-        }
-        let (coin, lot) = (rng.random(), rng.random());
-        select(&self.contenders, self.rule, self.settings.exploration_floor, coin, lot).map(|(arm, _)| arm)
+        fit.map_or(self.posteriors[arm], |fit| fit.posterior(arm, stratum))
     }
 
     /// What came of the candidate taken at `step` for a request of `stratum`.
@@ -142,16 +192,32 @@ impl Learner {
         let source = self.settings.sources.number(source).unwrap_or(NameId::NONE);
         let (call, at, number) = (CallNo(step + 1), self.now, self.lessons);
         let reward_micro = if success { 1_000_000 } else { 0 };
-        self.cells[arm].learn(&Lesson { call, at, number, reward_micro, success, stratum, source }, true);
-        self.lessons += 1;
-        if self.cells[arm].take_look()
-            && self.settings.detects_changes
-            && let Some(found) = drift::find(&self.cells[arm].history.for_changes(&self.trust))
-        {
-            self.cells[arm].forget(found.keep_from, at);
-            let rate = |(s, n): (u64, u64)| s as f64 / n.max(1) as f64;
-            self.changes.push((step, arm, rate(found.after) < rate(found.before)));
+        let lesson = Lesson { call, at, number, reward_micro, success, stratum, source };
+        if let Some(fell) = self.teach(arm, &lesson, true) {
+            self.changes.push((step, arm, fell));
         }
+    }
+
+    /// Adds what an outcome teaches of a candidate, or takes it back where another truth takes its place, and looks for a change
+    /// where a look is due. Answers with whether the rate fell, where one was found.
+    pub fn teach(&mut self, arm: usize, lesson: &Lesson, add: bool) -> Option<bool> {
+        let before = self.cells[arm].lessons;
+        let cell = &mut self.cells[arm];
+        cell.learn(&Lesson { number: self.lessons, ..*lesson }, add);
+        self.lessons = self.lessons + cell.lessons - before;
+        let is_due = add && cell.take_look() && self.settings.detects_changes;
+        let found = if is_due { drift::find(&cell.history.for_changes(&self.trust)) } else { None };
+        if let Some(found) = &found {
+            cell.forget(found.keep_from, lesson.at);
+        }
+        self.remember(arm);
+        let rate = |(s, n): (u64, u64)| s as f64 / n.max(1) as f64;
+        found.map(|found| rate(found.after) < rate(found.before))
+    }
+
+    /// Sets the evidence of calls before `from` aside, as a person may.
+    pub fn forget(&mut self, arm: usize, from: CallNo, at: UnixMillis) {
+        self.cells[arm].forget(from, at);
         self.remember(arm);
     }
 

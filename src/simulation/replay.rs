@@ -7,8 +7,7 @@ use rand::seq::SliceRandom as _;
 use super::learner::Learner;
 use super::runner::replicate;
 use super::table::{Query, Table, Tally};
-use crate::domain::catalog::TaskSettings;
-use crate::domain::cell::sibling_prior;
+use crate::domain::catalog::{Prior, TaskSettings};
 use crate::domain::draw::{DecisionRng, decision_rng};
 use crate::domain::strata::Stratum;
 
@@ -107,7 +106,7 @@ fn one(table: &Table, chooser: &Chooser, shuffle: u64, passes: u32, seed: u64) -
         let mut rng = decision_rng(draws, step as u64);
         let stratum = if has_features { query.stratum } else { Stratum::NONE };
         if siblings > 0 {
-            learn_from_siblings(&mut routers, query, siblings);
+            learn_from_siblings(&mut routers, query);
         }
         let offer = |m: usize| query.truths[m].map(|t| t.estimate_nano);
         let model = match chooser {
@@ -145,10 +144,10 @@ fn any(query: &Query, rng: &mut DecisionRng) -> Option<usize> {
 }
 
 /// Brings the priors of the query's task type up to date with what the models did at the others.
-fn learn_from_siblings(routers: &mut [Learner], query: &Query, strength: u64) {
+fn learn_from_siblings(routers: &mut [Learner], query: &Query) {
     for model in 0..query.truths.len() {
         let others = routers.iter().enumerate().filter(|(task, _)| *task != query.task);
-        let prior = sibling_prior(Default::default(), strength, others.map(|(_, l)| l.cell(model).evidence));
+        let prior = routers[query.task].prior_beside(Prior::default(), others.map(|(_, l)| l.cell(model)));
         routers[query.task].set_prior(model, prior);
     }
 }

@@ -5,8 +5,8 @@ use super::refusal::Refusal;
 use super::reply::timestamp;
 use super::{pb, request_admin};
 use crate::domain::policy::{Policy, Question};
-use crate::insights::{Estimate, Evaluation, PolicyFigures};
-use crate::service::{LeftOut, PolicyEvaluation};
+use crate::insights::{Estimate, Evaluation, LeftOut, PolicyFigures};
+use crate::service::PolicyEvaluation;
 
 /// Checks an EvaluatePolicy request.
 pub(super) fn question(request: pb::EvaluatePolicyRequest) -> Result<Question, Refusal> {

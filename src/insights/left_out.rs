@@ -28,7 +28,37 @@ pub struct LeftOut {
     pub unknown_settings: u64,
 }
 
+/// Why a decision is no draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoDraw {
+    /// There was one candidate only.
+    OneCandidate,
+    /// A pin.
+    Pinned,
+    /// Held out with its goal.
+    HeldOut,
+    /// The router only observed.
+    Observed,
+    /// It could not be undone.
+    Irreversible,
+    /// Nobody drew for another reason, such as a name past the cap.
+    NotDrawn,
+}
+
 impl LeftOut {
+    /// Counts a decision that is no draw.
+    pub fn count(&mut self, why: NoDraw) {
+        self.not_drawn += u64::from(why != NoDraw::OneCandidate);
+        match why {
+            NoDraw::OneCandidate => self.one_candidate += 1,
+            NoDraw::Pinned => self.pinned += 1,
+            NoDraw::HeldOut => self.held_out += 1,
+            NoDraw::Observed => self.observed += 1,
+            NoDraw::Irreversible => self.irreversible += 1,
+            NoDraw::NotDrawn => {}
+        }
+    }
+
     /// Why there is no draw to rest on although these decisions were made, and what to do about what kept out most of them.
     #[must_use]
     pub fn sentence(&self) -> String {
