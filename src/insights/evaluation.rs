@@ -170,6 +170,46 @@ pub fn evaluate_thin(samples: &[Sample]) -> Evaluation {
     evaluation
 }
 
+/// What a policy would have brought by its self-normalised weights alone. Absent where nothing is known of it, or it was refused.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SelfNormalised {
+    /// (Σw)² / Σw² (Kish 1965).
+    pub effective_sample_size: f64,
+    /// Why nothing is estimated; `None`: it is.
+    pub refused: Option<String>,
+    /// Successes divided by calls.
+    pub success_rate: Option<Estimate>,
+    /// Dollars a call, where costs are known.
+    pub cost_per_call_usd: Option<Estimate>,
+    /// Dollars a success, where costs are known.
+    pub cost_per_success_usd: Option<Estimate>,
+}
+
+/// Σ w·R / Σ w·calls with intervals: the ratio of two weighted sums, its error that of the ratio's residuals (delta method, on the
+/// logarithm for a cost; Hesterberg 1995, "Weighted average importance sampling and defensive mixture distributions"). The
+/// unit is a draw. Refused by the bounds of [`evaluate`].
+#[must_use]
+pub fn self_normalised(samples: &[Sample]) -> SelfNormalised {
+    let all: Vec<&Sample> = samples.iter().collect();
+    let priced: Vec<&Sample> = samples.iter().filter(|s| s.cost_usd.is_some()).collect();
+    let scores = Scores::weighted(&all);
+    let found = SelfNormalised {
+        effective_sample_size: scores.effective,
+        refused: scores.too_thin(),
+        ..SelfNormalised::default()
+    };
+    if found.refused.is_some() {
+        return found;
+    }
+    let costs = Scores::weighted(&priced);
+    SelfNormalised {
+        success_rate: scores.rate(),
+        cost_per_call_usd: costs.cost(CALLS),
+        cost_per_success_usd: costs.cost(SUCCESSES),
+        ..found
+    }
+}
+
 /// Ratios of weighted sums; `plain`: calls count unweighted beneath.
 fn figures(all: &[&Sample], priced: &[&Sample], weight: impl Fn(&Sample) -> f64, plain: bool) -> PolicyFigures {
     let sum = |of: &[&Sample], what: usize| -> f64 { of.iter().map(|s| weight(s) * s.totals()[what]).sum() };
@@ -259,6 +299,24 @@ impl Scores {
         }
         let effective = if squares > 0.0 { sum * sum / squares } else { 0.0 };
         Self { rows, effective, unseen }
+    }
+
+    /// The plain scores w·R, each of the same share.
+    fn weighted(samples: &[&Sample]) -> Self {
+        let share = 1.0 / samples.len().max(1) as f64;
+        let row = |sample: &&Sample| (share, sample.totals().map(|told| sample.weight * told));
+        let mut followed: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for sample in samples {
+            let of = followed.entry(sample.stratum).or_default();
+            *of = (of.0 + share, of.1 + sample.weight);
+            (sum, squares) = (sum + sample.weight, squares + sample.weight * sample.weight);
+        }
+        Self {
+            rows: samples.iter().map(row).collect(),
+            effective: if squares > 0.0 { sum * sum / squares } else { 0.0 },
+            unseen: followed.values().filter(|of| of.1 == 0.0).map(|of| of.0).sum(),
+        }
     }
 
     fn too_thin(&self) -> Option<String> {
@@ -351,6 +409,24 @@ mod tests {
         assert!((0.026..0.036).contains(&half), "{half}");
         let cost = found.cost_per_call_usd.unwrap();
         assert!((cost.value - 0.04).abs() < 0.000_4, "{cost:?}");
+    }
+
+    #[test]
+    fn self_normalised_figures_are_means_of_what_was_followed() {
+        let found = self_normalised(&even());
+        let value = |of: Option<Estimate>| of.unwrap().value;
+        assert!((value(found.success_rate) - 0.75).abs() < 1e-12);
+        assert!((value(found.cost_per_call_usd) - 0.04).abs() < 1e-12);
+        assert!((value(found.cost_per_success_usd) - 0.04 / 0.75).abs() < 1e-12);
+        assert!((found.effective_sample_size - 200.0).abs() < 1e-9 && found.refused.is_none());
+        // 200 calls weigh the same: √(.75·.25/200) = .030619, and 1.644854 of it to either side.
+        let (low, high) = found.success_rate.unwrap().interval_90;
+        assert!((low - 0.699_637).abs() < 1e-6 && (high - 0.800_363).abs() < 1e-6, "{low} {high}");
+        let same = found.cost_per_call_usd.unwrap().interval_90;
+        assert!((same.1 - same.0).abs() < 1e-9, "every call cost the same");
+        let few = self_normalised(&even()[..190]);
+        assert!(few.refused.unwrap().contains("worth 95 draws"));
+        assert_eq!(few.success_rate, None);
     }
 
     #[test]

@@ -44,7 +44,10 @@ mod variants;
 
 pub use change::{CallKind, Change, Contribution, Driver, Factor, Part, SpendCell, SpendWindow, Split, explain_change};
 pub use draws::{Draw, Told};
-pub use evaluation::{Estimate, Evaluation, LEAST_EFFECTIVE, PolicyFigures, Sample, evaluate, evaluate_thin};
+pub use evaluation::{
+    Estimate, Evaluation, LEAST_EFFECTIVE, PolicyFigures, Sample, SelfNormalised, evaluate, evaluate_thin,
+    self_normalised,
+};
 pub use left_out::{LeftOut, NoDraw};
 pub use query::{CompareLabels, Filters, LOOKBACK_HOURS_DEFAULT, Query};
 pub use report::{

@@ -8,11 +8,13 @@ pub mod chance;
 pub mod figures;
 pub mod learner;
 pub mod ledger;
+pub mod logged;
 pub mod play;
 #[cfg(test)]
 mod play_tests;
 pub mod player;
 pub mod problems;
+pub mod relive;
 pub mod replay;
 pub mod rollout;
 pub mod runner;
