@@ -99,7 +99,7 @@ pub(super) enum Verb {
     /// Run policies in worlds whose truth is known; needs no daemon.
     #[command(after_help = super::simulate::EXAMPLES)]
     Simulate(SimulateArgs),
-    /// Play tables of true outcomes query by query, and compare policies; needs no daemon.
+    /// Play tables of true outcomes query by query, or decide an exported ledger again, and compare policies; needs no daemon.
     #[command(after_help = super::replay::EXAMPLES)]
     Replay(ReplayArgs),
     /// Ask a running daemon whether it serves; waits 3 seconds at most.

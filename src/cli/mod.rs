@@ -15,7 +15,8 @@
 //! | `audit`, `sheet` | samples that people grade |
 //! | `models`, `explain`, `config` | what reads files only |
 //! | `simulate` with `simulate_…`, `validate`, `problems_file` | policies in worlds and on problems whose truth is known |
-//! | `replay`, `table_file` | policies on tables of true outcomes |
+//! | `replay`, `replay_files`, `table_file` | policies on tables of true outcomes |
+//! | `replay_ledger`, `ledger_file`, `ledger_line`, `input_file` | policies on an exported ledger |
 //! | `verify`, `export`, `compact`, `offline` | what reads a data directory, or puts it in order |
 
 mod alerts;
@@ -36,12 +37,15 @@ mod goals;
 mod healthcheck;
 mod help;
 mod human;
+mod input_file;
 mod insights;
 mod insights_change;
 mod insights_goals;
 mod insights_proof;
 mod insights_tables;
 mod insights_text;
+mod ledger_file;
+mod ledger_line;
 mod listing;
 mod logging;
 mod models;
@@ -52,6 +56,7 @@ mod receipt_call;
 mod receipt_text;
 mod replay;
 mod replay_files;
+mod replay_ledger;
 mod serve;
 mod setup;
 mod sheet;
@@ -123,7 +128,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Verb::Verify => verify::run(settings, format, out),
         Verb::Compact => compact::run(settings, format, out),
         Verb::Export(args) => export::run(settings, args, format, out),
-        Verb::Replay(args) => replay::run(args, format, out),
+        Verb::Replay(args) => replay::run(settings, args, format, out),
         Verb::Simulate(args) => simulate::run(settings, args, format, out),
         Verb::Healthcheck(server) => healthcheck::run(settings, server, out),
     }

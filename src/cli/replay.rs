@@ -1,4 +1,5 @@
-//! `oddsmaker replay`: tables of true outcomes, query by query. It needs no daemon, no data directory and no catalogue.
+//! `oddsmaker replay`: tables of true outcomes, query by query; what an exported ledger tells is replayed by `replay_ledger`. It
+//! needs no daemon, no data directory and no catalogue.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,11 +8,13 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
-use super::args::Format;
+use super::args::{Format, SettingFlags};
 use super::failure::Failure;
 use super::human::short_usd;
+use super::ledger_file::is_ledger;
 use super::listing::{Cell, Column, Listing, tidy};
 use super::replay_files::{self, Replayed};
+use super::replay_ledger;
 use super::simulate_files::claim;
 use super::table_file::{self, Prices};
 use crate::domain::strata::{Feature, STRATA_MAX, Strata};
@@ -25,6 +28,7 @@ Examples:
   oddsmaker replay table.csv.gz --shuffles 20
   oddsmaker replay table.csv --prices prices.csv --passes 10 --policy default tolerance=0.02 best_fixed
   oddsmaker replay table.csv --feature prompt_tokens:100,1000 --policy default features
+  oddsmaker export > ledger.jsonl; oddsmaker replay ledger.jsonl --policy default cheapest
 A table has every model's true outcome of every query. best_fixed, per_type and oracle know it beforehand, and say what is
 possible; default and features learn from the answers they get, as the daemon does. Money is in USD.";
 
@@ -32,32 +36,37 @@ possible; default and features learn from the answers they get, as the daemon do
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     /// Tables, as CSV, plain or gzipped: a row for each query and model with task_type, query_id, model and success, and where
-    /// known dataset, cost_usd, prompt_tokens, completion_tokens and trial; other columns are ignored.
-    #[arg(value_name = "TABLE", required = true)]
-    tables: Vec<PathBuf>,
+    /// known dataset, cost_usd, prompt_tokens, completion_tokens and trial; other columns are ignored. Or what `oddsmaker export`
+    /// printed of one ledger, in one file or several in order (a file that begins with `{`): every recorded decision is decided
+    /// again at its time, and its outcome is known only where the policy takes the model that really served. A router that learns
+    /// there is told of those calls alone, so it learns more slowly than a daemon would.
+    #[arg(value_name = "TABLE|LEDGER", required = true)]
+    pub(super) tables: Vec<PathBuf>,
     /// List prices for rows without cost: a CSV file with model, input_usd_per_mtok and output_usd_per_mtok.
     #[arg(long, value_name = "FILE")]
-    prices: Option<PathBuf>,
-    /// Passes over each table, each in another order.
+    pub(super) prices: Option<PathBuf>,
+    /// Passes over each table, each in another order; lives of a router that goes through a ledger.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    shuffles: u32,
+    pub(super) shuffles: u32,
     /// Makes a pass so many times as long, drawing queries with replacement.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    passes: u32,
+    pub(super) passes: u32,
     /// A column that tells queries apart beforehand: a number with edges, such as prompt_tokens:100,1000, or a text with values,
     /// such as language=en,de. Used by the policy `features`.
     #[arg(long, value_name = "COLUMN:EDGES|COLUMN=VALUES", num_args = 1.., value_parser = parse_feature)]
-    feature: Vec<Feature>,
+    pub(super) feature: Vec<Feature>,
     /// Policies: default, features, tolerance=X, siblings=N, best_fixed, per_type, uniform, oracle, cheapest, dearest, always=MODEL
-    /// [default: the first two, best_fixed, cheapest, uniform, per_type and oracle].
+    /// [default: the first two, best_fixed, cheapest, uniform, per_type and oracle]. For a ledger: default (the task types' own
+    /// settings, as recorded or as --models says), tolerance=X, cheapest, uniform, always=MODEL [default: the first, cheapest,
+    /// uniform, and always= each model].
     #[arg(long, value_name = "NAME", num_args = 1..)]
-    policy: Vec<String>,
+    pub(super) policy: Vec<String>,
     /// Seed of orders and draws.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    seed: u64,
-    /// Writes figures, passes and a plot of quality against cost for each table to this folder.
+    pub(super) seed: u64,
+    /// Writes figures, passes of tables and a plot of quality against cost for each table or ledger to this folder.
     #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
 }
 
 const SHOWN: [&str; 7] = ["default", "features", "best_fixed", "cheapest", "uniform", "per_type", "oracle"];
@@ -86,11 +95,23 @@ const COLUMNS: [Column; 21] = [
     Column::text("model", "Model"),
 ];
 
-/// Replays every table with every policy and prints a row for each. Intervals hold nine tenths of the passes.
+/// Replays tables or a ledger with every policy and prints a row for each.
 ///
 /// # Errors
-/// A file cannot be used, or a policy has no such name.
-pub(super) fn run(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
+/// A file cannot be used, a policy has no such name, or tables and ledgers are mixed.
+pub(super) fn run(flags: &SettingFlags, args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
+    let ledgers = args.tables.iter().map(|path| is_ledger(path)).collect::<Result<Vec<bool>, _>>()?;
+    match (ledgers.contains(&true), ledgers.contains(&false)) {
+        (true, true) => {
+            Err(Failure::Usage("tables and ledgers are replayed apart, since they tell other things".to_owned()))
+        }
+        (true, false) => replay_ledger::run(flags, args, format, out),
+        (false, _) => run_tables(args, format, out),
+    }
+}
+
+/// Replays every table. Intervals hold nine tenths of the passes.
+fn run_tables(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
     let prices = args.prices.as_deref().map(Prices::read).transpose()?.unwrap_or_default();
     let strata = Strata::new(args.feature.clone());
     let strata =

@@ -24,9 +24,7 @@ pub(super) struct Replayed {
 /// # Errors
 /// It cannot be written.
 pub(super) fn write(folder: &Path, said: &Value, listing: &Listing, replayed: &[Replayed]) -> Result<(), Failure> {
-    let figures = Value::Array(listing.objects().map(Value::Object).collect());
-    let mut files =
-        vec![("figures.json".to_owned(), format!("{figures:#}\n")), ("passes.csv".to_owned(), all(replayed)?)];
+    let mut files = vec![figures(listing), ("passes.csv".to_owned(), all(replayed)?)];
     let mut datasets: Vec<&str> = replayed.iter().map(|r| r.dataset.as_str()).collect();
     datasets.dedup();
     for dataset in datasets {
@@ -35,6 +33,14 @@ pub(super) fn write(folder: &Path, said: &Value, listing: &Listing, replayed: &[
             of.filter_map(|r| Some((r.policy.clone(), point(&r.passes)?))).collect();
         files.push((file_name(dataset), plots::pareto("USD a query", "success rate", &points)?));
     }
+    leave(folder, said, &files)
+}
+
+/// Writes files to `folder`, which was claimed, with the manifest that knows them; `said` is how they were asked for.
+///
+/// # Errors
+/// They cannot be written.
+pub(super) fn leave(folder: &Path, said: &Value, files: &[(String, String)]) -> Result<(), Failure> {
     let manifest = |files: &[(String, String)]| {
         let digests: Map<String, Value> =
             files.iter().map(|(name, text)| (name.clone(), digest(text).into())).collect();
@@ -44,7 +50,13 @@ pub(super) fn write(folder: &Path, said: &Value, listing: &Listing, replayed: &[
     // Said first, so that a folder half written is known as ours.
     put(folder, MANIFEST, &manifest(&[]))?;
     files.iter().try_for_each(|(name, text)| put(folder, name, text))?;
-    put(folder, MANIFEST, &manifest(&files))
+    put(folder, MANIFEST, &manifest(files))
+}
+
+/// The file of a listing's rows.
+pub(super) fn figures(listing: &Listing) -> (String, String) {
+    let rows = Value::Array(listing.objects().map(Value::Object).collect());
+    ("figures.json".to_owned(), format!("{rows:#}\n"))
 }
 
 /// Cost a query and success rate over all passes; `None`: no cost is known.
@@ -81,8 +93,8 @@ fn all(replayed: &[Replayed]) -> Result<String, Failure> {
     csv(std::iter::once(head).chain(rows))
 }
 
-/// Of the plot of a table.
-fn file_name(dataset: &str) -> String {
+/// Of the plot of a table or ledger.
+pub(super) fn file_name(dataset: &str) -> String {
     let safe = |c: char| if c.is_alphanumeric() || "-_".contains(c) { c } else { '_' };
     format!("quality_cost_{}.svg", dataset.chars().map(safe).collect::<String>())
 }

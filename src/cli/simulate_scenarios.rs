@@ -174,7 +174,7 @@ fn play_all(scenario: &Scenario) -> Result<Vec<Vec<Run>>, Failure> {
 }
 
 /// A bar on standard error; nothing where that is no terminal.
-fn progress(name: &str, length: u64) -> Arc<ProgressBar> {
+pub(super) fn progress(name: &str, length: u64) -> Arc<ProgressBar> {
     let bar = ProgressBar::new(length).with_message(name.to_owned());
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
     Arc::new(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))

@@ -1,12 +1,12 @@
 //! Tables of true outcomes as CSV, plain or gzipped → checked tables. It refuses to know policies.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::input_file;
 use crate::domain::money::PicoUsdPerToken;
 use crate::domain::strata::{Feature, Strata, Stratum};
 use crate::simulation::table::{CostBasis, Query, Table, Truth};
@@ -219,9 +219,11 @@ fn table(name: String, cells: &Cells, strata: &Arc<Strata>) -> Table {
 }
 
 /// The file's name without what says its form.
-fn stem(path: &Path) -> String {
+pub(super) fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.trim_end_matches(".gz").trim_end_matches(".csv").to_owned()
+    let name = name.trim_end_matches(".gz");
+    let form = [".csv", ".jsonl", ".ndjson"].into_iter().find_map(|form| name.strip_suffix(form));
+    form.unwrap_or(name).to_owned()
 }
 
 /// How the text of a row's column is read.
@@ -237,13 +239,8 @@ struct Rows {
 impl Rows {
     fn open(path: &Path) -> Result<Self, Failure> {
         let shown = path.display().to_string();
-        let failed = |e: &dyn std::fmt::Display| Failure::Failed(format!("cannot read {shown}: {e}"));
-        let file = File::open(path).map_err(|e| failed(&e))?;
-        let gzipped = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
-        let read: Box<dyn Read> =
-            if gzipped { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
-        let mut reader = csv::Reader::from_reader(read);
-        let header = reader.headers().map_err(|e| failed(&e))?.clone();
+        let mut reader = csv::Reader::from_reader(input_file::open(path)?);
+        let header = reader.headers().map_err(|e| input_file::unreadable(path, &e))?.clone();
         Ok(Self { shown, reader, header })
     }
 

@@ -184,7 +184,8 @@ fn figures(of: [Option<f64>; 3]) -> [(Option<f64>, String); 3] {
     std::array::from_fn(|place| (of[place], figures_of(place, [of[place]])[0].clone()))
 }
 
-fn figures_of<const N: usize>(place: usize, of: [Option<f64>; N]) -> [String; N] {
+/// A rate (place 0) or costs as people read them.
+pub(super) fn figures_of<const N: usize>(place: usize, of: [Option<f64>; N]) -> [String; N] {
     of.map(|figure| match figure {
         None => UNKNOWN.to_owned(),
         Some(rate) if place == 0 => percent(rate),
@@ -198,7 +199,15 @@ fn beneath(answer: &pb::EvaluatePolicyResponse) -> String {
     if let Some(why) = &answer.refused {
         text += &not_estimated(&answer.policy, why);
     }
-    let of = answer.left_out.unwrap_or_default();
+    let said = left_out(&answer.left_out.unwrap_or_default());
+    if !said.is_empty() {
+        text += &format!("\n{}: left out are decisions {said}.\n", printable(&answer.policy));
+    }
+    text
+}
+
+/// How many decisions an evaluation does not rest on, each with why; empty where it rests on all.
+pub(super) fn left_out(of: &pb::PolicyLeftOut) -> String {
     let other = of.not_drawn.saturating_sub(of.pinned + of.held_out + of.observed + of.irreversible);
     let all = [
         (of.pinned, "pinned"),
@@ -213,11 +222,8 @@ fn beneath(answer: &pb::EvaluatePolicyResponse) -> String {
         (of.not_on_offer, "where its models were not on offer"),
         (of.unknown_settings, "by a catalogue that is gone"),
     ];
-    let said: Vec<String> = all.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{} {why}", count(*n))).collect();
-    if !said.is_empty() {
-        text += &format!("\n{}: left out are decisions {}.\n", printable(&answer.policy), said.join(", "));
-    }
-    text
+    let said = all.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{} {why}", count(*n)));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

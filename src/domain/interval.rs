@@ -59,6 +59,25 @@ pub fn cost_per_success(sums: CostSuccessSums) -> CostPerSuccess {
     CostPerSuccess { estimate, interval: enough.then(|| log_delta_interval(sums)) }
 }
 
+/// 90 % interval of the mean cost of a call, in dollars: c̄·exp(∓1.645·s_c/(c̄·√n)), the delta method on its logarithm; `None` below
+/// [`LEAST_CALLS`].
+#[must_use]
+pub fn cost_per_call_interval(sums: CostSuccessSums) -> Option<(f64, f64)> {
+    let n = sums.n as f64;
+    let mean = (sums.n >= LEAST_CALLS).then(|| sums.sum_c / n)?;
+    if mean <= 0.0 {
+        return Some((0.0, 0.0));
+    }
+    let spread = (NORMAL_95 * (cost_variance(&sums) / n).sqrt() / mean).exp();
+    Some((mean / spread, mean * spread))
+}
+
+/// s_c² with n − 1. Rounding can leave a variance of equal costs a hair below zero.
+fn cost_variance(sums: &CostSuccessSums) -> f64 {
+    let n = sums.n as f64;
+    ((sums.sum_cc - sums.sum_c * (sums.sum_c / n)) / (n - 1.0)).max(0.0)
+}
+
 fn log_delta_interval(sums: CostSuccessSums) -> (f64, f64) {
     let (n, s) = (sums.n as f64, sums.s as f64);
     let mean_cost = sums.sum_c / n;
@@ -66,8 +85,7 @@ fn log_delta_interval(sums: CostSuccessSums) -> (f64, f64) {
         return (0.0, 0.0);
     }
     let rate = (s + 1.0) / (n + 2.0);
-    // Rounding can leave a variance of equal costs a hair below zero.
-    let cost_variance = ((sums.sum_cc - sums.sum_c * mean_cost) / (n - 1.0)).max(0.0);
+    let cost_variance = cost_variance(&sums);
     let covariance = (sums.sum_cy - mean_cost * s) / (n - 1.0);
     let relative_variance =
         cost_variance / (mean_cost * mean_cost) + (1.0 - rate) / rate - 2.0 * covariance / (mean_cost * rate);
@@ -118,6 +136,17 @@ mod tests {
         assert!((result.estimate.unwrap() - 0.02).abs() < 1e-12);
         let (low, high) = result.interval.unwrap();
         assert!((low - 0.014_953).abs() < 1e-6 && (high - 0.027_620).abs() < 1e-6, "{low} {high}");
+    }
+
+    #[test]
+    fn the_cost_of_a_call_is_known_as_well_as_its_spread_allows() {
+        // 40 calls, every fourth at $0.03, the others at $0.01: s_c² = .003/39, 1.644854·√(.003/39/40)/.015 = .152067.
+        let sums = sums_of((0..40).map(|call| if call % 4 == 0 { (0.03, false) } else { (0.01, true) }));
+        let (low, high) = cost_per_call_interval(sums).unwrap();
+        assert!((low - 0.015 * (-0.152_067f64).exp()).abs() < 1e-8, "{low}");
+        assert!((high - 0.015 * 0.152_067f64.exp()).abs() < 1e-8, "{high}");
+        assert_eq!(cost_per_call_interval(sums_of((0..29).map(|_| (0.5, true)))), None);
+        assert_eq!(cost_per_call_interval(sums_of((0..30).map(|_| (0.0, true)))), Some((0.0, 0.0)));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::report::{Headline, HeadlineChanges, Interval, Window};
 use super::sums::{count, money, ratio};
 use crate::domain::interval::{self, CostSuccessSums};
-use crate::domain::money::NANO_PER_USD;
+use crate::domain::money::{NANO_PER_USD, NanoUsd};
 use crate::domain::rollup::Tally;
 
 /// The key figures of one window.
@@ -24,6 +24,50 @@ pub(super) fn headline(window: Window, tally: &Tally) -> Headline {
         decisions: count(tally.decisions - tally.decisions_voided),
         decisions_without_outcome: count(tally.decisions_expired),
         pricing_coverage: pricing_coverage(tally),
+    }
+}
+
+/// What a set of calls came to, whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CallFigures {
+    /// Production calls.
+    pub calls: u64,
+    /// Successes among them.
+    pub successes: u64,
+    /// Sum of the known costs, quality checks included.
+    pub total_cost: NanoUsd,
+    /// S ÷ (S + F); `None` without a verdict.
+    pub success_rate: Option<f64>,
+    /// Its 90 % interval.
+    pub success_rate_interval: Option<Interval>,
+    /// USD a call of known cost; `None` without one.
+    pub cost_per_call: Option<f64>,
+    /// Its 90 % interval; `None` where too few calls tell.
+    pub cost_per_call_interval: Option<Interval>,
+    /// USD a success of known cost; `None` without one.
+    pub cost_per_success: Option<f64>,
+    /// Its 90 % interval; `None` where too few calls tell.
+    pub cost_per_success_interval: Option<Interval>,
+    /// Share of the calls whose cost is known; `None` without calls.
+    pub pricing_coverage: Option<f64>,
+}
+
+impl CallFigures {
+    /// Of the calls in `tally`.
+    #[must_use]
+    pub fn of(tally: &Tally) -> Self {
+        Self {
+            calls: count(tally.calls),
+            successes: count(tally.successes),
+            total_cost: money(tally.cost),
+            success_rate: success_rate(tally),
+            success_rate_interval: success_rate_interval(tally),
+            cost_per_call: avg_cost_per_call(tally),
+            cost_per_call_interval: interval::cost_per_call_interval(cost_sums(tally)),
+            cost_per_success: cost_per_success(tally),
+            cost_per_success_interval: cost_per_success_interval(tally),
+            pricing_coverage: pricing_coverage(tally),
+        }
     }
 }
 
@@ -61,15 +105,18 @@ pub(super) fn cost_per_success(tally: &Tally) -> Option<f64> {
 /// 90 % interval of the cost per success, in USD (statistics §7). Every paid call of known cost is one of its n, so that
 /// the interval is of the very figure above.
 pub(super) fn cost_per_success_interval(tally: &Tally) -> Option<Interval> {
+    interval::cost_per_success(cost_sums(tally)).interval
+}
+
+fn cost_sums(tally: &Tally) -> CostSuccessSums {
     let nano = NANO_PER_USD as f64;
-    let sums = CostSuccessSums {
+    CostSuccessSums {
         n: count(tally.costed),
         s: count(tally.costed_successes),
         sum_c: tally.cost as f64 / nano,
         sum_cc: tally.cost_squared as f64 / (nano * nano),
         sum_cy: tally.success_cost as f64 / nano,
-    };
-    interval::cost_per_success(sums).interval
+    }
 }
 
 /// Share of the production calls whose cost is known; `None` without calls.

@@ -48,6 +48,7 @@ pub use evaluation::{
     Estimate, Evaluation, LEAST_EFFECTIVE, PolicyFigures, Sample, SelfNormalised, evaluate, evaluate_thin,
     self_normalised,
 };
+pub use headline::CallFigures;
 pub use left_out::{LeftOut, NoDraw};
 pub use query::{CompareLabels, Filters, LOOKBACK_HOURS_DEFAULT, Query};
 pub use report::{

@@ -111,6 +111,15 @@ impl<'l> Relive<'l> {
         counted.flat_map(models).collect()
     }
 
+    /// Whether every model that `decider` names is in the record.
+    #[must_use]
+    pub fn knows(&self, decider: &Decider) -> bool {
+        match decider {
+            Decider::Fixed(policy @ Policy::Only(_)) => !self.named(policy).is_empty(),
+            _ => true,
+        }
+    }
+
     /// What really happened in the draws that count: the daemon's own chances of each, so that all weigh the same.
     #[must_use]
     pub fn observed(&self) -> Relived {

@@ -316,6 +316,8 @@ fn only_draws_for_first_attempts_are_estimated_from() {
     let relive = Relive::new(&log);
     assert_eq!(found(&relive, "uniform", 1).draws, 1);
     assert_eq!(found(&relive, "always=x/none", 1).not_on_offer, 1);
+    let knows = |policy: &str| relive.knows(&Decider::named(policy).unwrap());
+    assert!(knows("always=good") && knows("default") && !knows("always=x/none"));
 }
 
 #[test]

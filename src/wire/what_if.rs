@@ -47,7 +47,7 @@ impl From<PolicyEvaluation> for pb::EvaluatePolicyResponse {
             cost_per_success_usd: cost_per_success_usd.map(estimate),
             self_normalised: answered.then(|| figures(snips)),
             importance_sampling: answered.then(|| figures(ips)),
-            left_out: Some(left_out(reply.left_out)),
+            left_out: Some(reply.left_out.into()),
         }
     }
 }
@@ -69,19 +69,21 @@ fn estimate(of: Estimate) -> pb::PolicyEstimate {
     }
 }
 
-fn left_out(of: LeftOut) -> pb::PolicyLeftOut {
-    pb::PolicyLeftOut {
-        not_drawn: of.not_drawn,
-        one_candidate: of.one_candidate,
-        retries: of.retries,
-        without_outcome: of.without_outcome,
-        not_on_offer: of.not_on_offer,
-        unknown_settings: of.unknown_settings,
-        pinned: of.pinned,
-        held_out: of.held_out,
-        observed: of.observed,
-        irreversible: of.irreversible,
-        earlier_draw: of.earlier_draw,
+impl From<LeftOut> for pb::PolicyLeftOut {
+    fn from(of: LeftOut) -> Self {
+        Self {
+            not_drawn: of.not_drawn,
+            one_candidate: of.one_candidate,
+            retries: of.retries,
+            without_outcome: of.without_outcome,
+            not_on_offer: of.not_on_offer,
+            unknown_settings: of.unknown_settings,
+            pinned: of.pinned,
+            held_out: of.held_out,
+            observed: of.observed,
+            irreversible: of.irreversible,
+            earlier_draw: of.earlier_draw,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod persistence;
 mod properties;
 mod readme;
 mod replay;
+mod replay_ledger;
 mod retention;
 mod rollout;
 mod routing;

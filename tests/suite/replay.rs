@@ -10,17 +10,17 @@ use serde_json::Value;
 use super::catalogues;
 use super::harness::Home;
 
-fn home_dir(home: &Home) -> PathBuf {
+pub(crate) fn home_dir(home: &Home) -> PathBuf {
     home.models().parent().unwrap().to_owned()
 }
 
-fn printed(home: &Home, words: &[&str]) -> String {
+pub(crate) fn printed(home: &Home, words: &[&str]) -> String {
     let output = home.command(words).output().expect("the program runs");
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn rows(home: &Home, words: &[&str]) -> Vec<Value> {
+pub(crate) fn rows(home: &Home, words: &[&str]) -> Vec<Value> {
     serde_json::from_str(&printed(home, words)).unwrap()
 }
 
