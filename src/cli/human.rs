@@ -5,21 +5,14 @@ use prost_types::Timestamp;
 
 use crate::config::format_duration_ms;
 use crate::domain::time::{DAY_MS, UnixMillis};
+use crate::insights::grouped;
 
 /// What stands where nothing is known.
 pub(super) const UNKNOWN: &str = "–";
 
 /// 1234567 → "1,234,567".
 pub(super) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    grouped(&n.to_string())
 }
 
 /// "1 call", "2,000 calls".

@@ -1,5 +1,7 @@
 //! Figures for people: dollars, shares, counts and instants as text. It knows no report.
 
+use crate::insights::grouped;
+
 /// Keeps a number and what belongs to it on one line.
 const NARROW_SPACE: char = '\u{202f}';
 
@@ -29,17 +31,6 @@ pub(super) fn usd(usd: f64) -> String {
 /// A whole number with its thousands apart.
 pub(super) fn count(count: u64) -> String {
     grouped(&count.to_string())
-}
-
-fn grouped(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A fraction as a percentage with one decimal. What is not all or nothing is not shown as such.

@@ -192,8 +192,9 @@ pub(super) fn number(n: f64) -> String {
     grouped(&format!("{n:.0}"))
 }
 
-/// Digits in groups of three.
-fn grouped(digits: &str) -> String {
+/// Digits in groups of three: `1234567` is `1,234,567`.
+#[must_use]
+pub fn grouped(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
