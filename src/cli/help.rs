@@ -16,7 +16,7 @@ const UNREAD: &[(&str, &[&str])] = &[
     ("audit", &["data_dir", "models"]),
     ("whatif", &["data_dir", "models"]),
     ("simulate", &["listen", "data_dir", "config", "set"]),
-    ("replay", &["listen", "data_dir", "models", "config", "set"]),
+    ("replay", &["listen", "data_dir", "config", "set"]),
     ("models", &["listen", "data_dir"]),
     ("config", &[]),
     ("verify", &["listen", "models"]),

@@ -28,9 +28,10 @@ Examples:
   oddsmaker replay table.csv.gz --shuffles 20
   oddsmaker replay table.csv --prices prices.csv --passes 10 --policy default tolerance=0.02 best_fixed
   oddsmaker replay table.csv --feature prompt_tokens:100,1000 --policy default features
-  oddsmaker export > ledger.jsonl; oddsmaker replay ledger.jsonl --policy default cheapest
+  oddsmaker replay ledger.jsonl --models models.toml --policy default tolerance=0.03 always=openai/gpt-4o-mini
 A table has every model's true outcome of every query. best_fixed, per_type and oracle know it beforehand, and say what is
-possible; default and features learn from the answers they get, as the daemon does. Money is in USD.";
+possible; default and features learn from the answers they get, as the daemon does. A ledger is what `oddsmaker export` prints:
+it has the outcomes of those that served, so where a policy takes another model nothing is known. Money is in USD.";
 
 /// What `oddsmaker replay` can be told.
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 //! decisions. It needs no daemon and computes no figure.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ use super::simulate_scenarios::progress;
 use super::table_file::stem;
 use super::what_if::{figures_of, left_out};
 use super::{ledger_file, setup};
+use crate::catalogue_source;
 use crate::domain::catalog::Catalog;
 use crate::domain::rollup::Tally;
 use crate::insights::{CallFigures, Estimate, SelfNormalised};
@@ -72,7 +74,7 @@ pub(super) fn run(flags: &SettingFlags, args: &ReplayArgs, format: Format, out: 
         let say = "--prices, --passes and --feature are for tables; a ledger has its own prices, order and features";
         return Err(Failure::Usage(say.to_owned()));
     }
-    let given = flags.models.is_some().then(|| given(flags)).transpose()?;
+    let given = flags.models.as_deref().map(given).transpose()?;
     let log = ledger_file::read(&args.tables, given.as_ref())?;
     let relive = Relive::new(&log);
     let deciders = deciders(&args.policy, &relive)?;
@@ -109,9 +111,10 @@ pub(super) fn run(flags: &SettingFlags, args: &ReplayArgs, format: Format, out: 
     if format == Format::Table { beneath(&log, &observed, &found, args.shuffles, out) } else { Ok(()) }
 }
 
-/// The catalogue that was asked for.
-fn given(flags: &SettingFlags) -> Result<Arc<Catalog>, Failure> {
-    Ok(Arc::new(setup::catalogue(&setup::settings(flags)?.settings)?.catalog))
+/// The catalogue of that file.
+fn given(file: &str) -> Result<Arc<Catalog>, Failure> {
+    let loaded = catalogue_source::load(Some(Path::new(file))).map_err(|error| setup::bad_catalogue(&error))?;
+    Ok(Arc::new(loaded.catalog))
 }
 
 fn deciders(names: &[String], relive: &Relive<'_>) -> Result<Vec<(String, Decider)>, Failure> {
