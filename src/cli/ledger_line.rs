@@ -45,7 +45,7 @@ const NAMED: [(&str, NameKind); 10] = [
     ("source", NameKind::Source),
 ];
 
-/// Maps whose keys are the callers'.
+/// Maps whose keys are the callers'. What is a list under such a name is ours.
 const OF_CALLERS: [&str; 2] = ["pairs", "features"];
 
 /// Reads a line.
@@ -90,7 +90,8 @@ fn take_names(value: &mut Value, names: &mut Vec<(NameKind, NameId, String)>) {
             if fields.get("labels").is_some_and(Value::is_u64) {
                 fields.shift_remove("labels_set");
             }
-            let ours = fields.iter_mut().filter(|(field, _)| !OF_CALLERS.contains(&field.as_str()));
+            let is_ours = |field: &str, value: &Value| !value.is_object() || !OF_CALLERS.contains(&field);
+            let ours = fields.iter_mut().filter(|(field, value)| is_ours(field, value));
             ours.for_each(|(_, value)| take_names(value, names));
         }
         Value::Array(values) => values.iter_mut().for_each(|value| take_names(value, names)),
@@ -211,10 +212,12 @@ fn pack_usage(settled: &mut Map<String, Value>) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::event::Asked;
     use crate::domain::names::Names;
-    use crate::journal::codec::tests::ordinary;
+    use crate::journal::codec::tests::{body, instant, ordinary};
     use crate::journal::export;
 
     fn line(seq: u64, event: &Event) -> String {
@@ -259,6 +262,17 @@ mod tests {
         for (seq, event) in (41..).zip(ordinary().into_iter().chain(full())) {
             let found = read(&line(seq, &event)).unwrap();
             assert_eq!((found.seq, &found.event), (seq, &event));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Of every kind, as a daemon may come to write it.
+        #[test]
+        fn a_line_of_any_fact_says_it(at in instant(), body in body()) {
+            let event = Event { at, body };
+            prop_assert_eq!(read(&line(7, &event)).map(|line| line.event), Ok(event));
         }
     }
 

@@ -356,7 +356,8 @@ impl History {
 
     /// Adds or takes away what `lesson` teaches.
     pub fn change(&mut self, lesson: &Lesson, add: bool) {
-        if add && lesson.call > self.newest.call {
+        let in_order = lesson.call > self.newest.call;
+        if add && in_order {
             if self.blocks.last().is_none_or(|last| last.outcomes() >= BLOCK) {
                 self.open(lesson);
             }
@@ -369,7 +370,7 @@ impl History {
             _ => self.blocks.partition_point(|b| b.from <= lesson.call),
         };
         let Some(block) = self.blocks.get_mut(at.saturating_sub(1)) else { return };
-        if at <= 1 {
+        if at <= 1 && add && !in_order {
             // It takes what comes from before its first outcome, too.
             block.since = block.since.min(lesson.at);
         }

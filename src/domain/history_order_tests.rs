@@ -78,3 +78,17 @@ fn an_outcome_dated_far_back_makes_nothing_before_it_older() {
     let (dated_back, in_time) = (weight(true), weight(false));
     assert!((dated_back / in_time - 1.0).abs() < 0.001, "{dated_back} instead of {in_time}");
 }
+
+/// The first block is no other than those behind it.
+#[test]
+fn an_outcome_dated_far_back_makes_nothing_before_it_older_among_the_first() {
+    let now = UnixMillis(60 * DAY_MS);
+    let mut history = History::default();
+    for call in 1..=9 {
+        history.change(&lesson(call, now.0, true), true);
+    }
+    history.change(&lesson(10, 0, true), true);
+    let memory = Memory { half_life_ms: 7 * DAY_MS, ..Memory::default() };
+    let (won, lost) = history.weighed(&memory, now, 10);
+    assert!((9.0..=10.0).contains(&won) && lost == 0.0, "{won} of ten successes, nine of them told just now");
+}

@@ -37,7 +37,7 @@ fn number() -> impl Strategy<Value = CallNo> {
     prop_oneof![0_u64..400, any::<u64>(), (1_u64 << 40)..(1 << 40) + 900].prop_map(CallNo)
 }
 
-fn instant() -> impl Strategy<Value = UnixMillis> {
+pub(crate) fn instant() -> impl Strategy<Value = UnixMillis> {
     prop_oneof![1_790_000_000_000_i64..1_800_000_000_000, any::<i64>()].prop_map(UnixMillis)
 }
 
@@ -227,7 +227,7 @@ fn look() -> impl Strategy<Value = FlagLook> {
     (name(), vec(pair, 0..4), option::of(raised)).prop_map(|(task, pairs, raised)| FlagLook { task, pairs, raised })
 }
 
-fn body() -> impl Strategy<Value = Body> {
+pub(crate) fn body() -> impl Strategy<Value = Body> {
     prop_oneof![
         (any::<u32>(), text()).prop_map(|(epoch, version)| Body::Started { epoch, version }),
         (kind(), name(), text()).prop_map(|(kind, id, text)| Body::Named { kind, id, text }),

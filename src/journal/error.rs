@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::packed::PackedDamage;
 use super::segment::parse_file_name;
 
 /// Why the journal did not do what was asked. Cheap to clone: one failure is told to every waiter.
@@ -104,10 +105,10 @@ pub enum JournalError {
 impl JournalError {
     /// Wraps a refusal of the file system with what was tried. Bytes of a packed segment that do not hold arrive as one too.
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        if source.kind() == io::ErrorKind::InvalidData {
+        if let Some(PackedDamage(at)) = source.get_ref().and_then(|error| error.downcast_ref()) {
             let segment = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let seq = parse_file_name(&segment).unwrap_or_default();
-            return Self::Damaged { segment, offset: 0, seq, why: "the packed segment does not hold" };
+            return Self::Damaged { segment, offset: *at, seq, why: "the packed segment does not hold" };
         }
         Self::Io { action, path: path.to_owned(), source: Arc::new(source) }
     }

@@ -99,10 +99,10 @@ impl Packing {
         self.index.bytes()
     }
 
-    /// Gives it up, and the space it takes.
-    pub fn abandon(self) {
-        // What is left of it goes with the next start, or is written over.
-        let _ = self.storage.remove(&self.dir.join(NEW_NAME));
+    /// Gives back the space of a packing in the journal directory `dir` that was given up.
+    pub fn discard(dir: &Path, storage: &dyn Storage) {
+        // Where that fails it goes with the next start, or is written over.
+        let _ = storage.remove(&dir.join(NEW_NAME));
     }
 
     /// Puts the packed segment, which must have everything, in the place of the plain one. `None` where that was removed
@@ -112,7 +112,7 @@ impl Packing {
     /// [`JournalError::Io`]; the segment is whole in any case.
     pub fn finish(self) -> Result<Option<PackedSegment>, JournalError> {
         if !self.segment.path.exists() {
-            self.abandon();
+            Self::discard(&self.dir, self.storage.as_ref());
             return Ok(None);
         }
         self.write(&self.index.encode(), 0)?;

@@ -112,16 +112,16 @@ impl Packed {
         let mut head = [0; HEAD_BYTES];
         let read = read_up_to(&file, &mut head, 0)?;
         if read < HEAD_BYTES || head[..8] != MAGIC {
-            return Err(damaged());
+            return Err(damaged(0));
         }
         let count = u32_at(&head, 12) as usize;
         if u16::from_le_bytes([head[8], head[9]]) != FORMAT_VERSION || count > MAX_BLOCKS {
-            return Err(damaged());
+            return Err(damaged(0));
         }
         let mut index = vec![0; count * INDEX_BYTES];
         let read = read_up_to(&file, &mut index, HEAD_BYTES as u64)?;
         if read < index.len() || crc_of(&head, &index) != u32_at(&head, 28) {
-            return Err(damaged());
+            return Err(damaged(0));
         }
         let (mut offset, mut at) = (0, (HEAD_BYTES + index.len()) as u64);
         let mut blocks = Vec::with_capacity(count);
@@ -133,7 +133,7 @@ impl Packed {
         }
         let bytes = u64_at(&head, 16);
         if offset != bytes || file.metadata()?.len() != at {
-            return Err(damaged());
+            return Err(damaged(0));
         }
         Ok(Self { file, bytes, blocks, last: Mutex::new((usize::MAX, Vec::new())) })
     }
@@ -161,9 +161,9 @@ impl Packed {
         let mut packed = vec![0; block.packed as usize];
         let read = read_up_to(&self.file, &mut packed, block.at)?;
         if read < packed.len() || crc32c::crc32c(&packed) != block.crc {
-            return Err(damaged());
+            return Err(damaged(block.at));
         }
-        inflated(&packed, block.bytes as usize).ok_or_else(damaged)
+        inflated(&packed, block.bytes as usize).ok_or_else(|| damaged(block.at))
     }
 }
 
@@ -173,9 +173,14 @@ fn inflated(packed: &[u8], bytes: usize) -> Option<Vec<u8>> {
     (plain.len() == bytes && matches!(done, Ok(Status::StreamEnd))).then_some(plain)
 }
 
+/// Bytes of a packed segment that do not hold, from this one of the file on.
+#[derive(Debug, thiserror::Error)]
+#[error("the packed segment does not hold at byte {0}")]
+pub(super) struct PackedDamage(pub(super) u64);
+
 /// Told as damage of the segment by [`super::JournalError::io`].
-fn damaged() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the packed segment does not hold")
+fn damaged(at: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, PackedDamage(at))
 }
 
 fn crc_of(head: &[u8; HEAD_BYTES], index: &[u8]) -> u32 {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::catalog::{Segment, check_link, first_seqs, load_one, sealed_bytes};
 use super::error::JournalError;
-use super::packed::SegmentFile;
+use super::packed::{EXTENSION, SegmentFile};
 use super::segment::{chain_hex, file_name};
 use super::snapshot::{Snapshot, snapshots};
 use super::walk::{Tail, Walk};
@@ -40,17 +40,16 @@ pub struct VerifyReport {
 /// [`JournalError::Io`] when the directory cannot be listed; everything else is in the report.
 pub fn verify(dir: &Path) -> Result<VerifyReport, JournalError> {
     let mut report = VerifyReport::default();
-    let mut segments = Vec::new();
+    let mut found = Vec::new();
     for first_seq in first_seqs(dir)? {
         report.segments += 1;
-        match load_one(dir, first_seq) {
-            Ok(segment) => segments.push(segment),
-            Err(problem) => report.problems.push(problem),
-        }
+        found.push(load_one(dir, first_seq).map_err(|problem| report.problems.push(problem)).ok());
     }
+    let segments: Vec<Segment> = found.iter().flatten().cloned().collect();
     report.first_seq = segments.first().map_or(0, |segment| segment.header.first_seq);
-    for (at, segment) in segments.iter().enumerate() {
-        let next = segments.get(at + 1);
+    for (at, segment) in found.iter().enumerate().filter_map(|(at, segment)| Some((at, segment.as_ref()?))) {
+        // One that does not open is no fault of the one before it.
+        let next = found.get(at + 1).and_then(Option::as_ref);
         if let Err(problem) = check_segment(segment, next, &mut report) {
             report.problems.push(problem);
         }
@@ -98,7 +97,8 @@ fn check_segment(segment: &Segment, next: Option<&Segment>, report: &mut VerifyR
     match walk.tail() {
         Ok(Tail::Unwritten { file_bytes }) if walk.at_marker && file_bytes == walk.offset => {
             // A writer may have begun the next one since the listing.
-            if segment.path.with_file_name(file_name(walk.next_seq)).exists() {
+            let next = segment.path.with_file_name(file_name(walk.next_seq));
+            if next.exists() || next.with_extension(EXTENSION).exists() {
                 return Ok(());
             }
             Err(segment.damaged(walk.offset, walk.next_seq, "a finished segment, and the one behind it is missing"))

@@ -28,14 +28,15 @@ impl Service {
         let mut packed = self.packed.lock();
         if let Err(error) = self.pack(&mut packed) {
             packed.packing = None;
+            Packing::discard(&self.journal_dir(), &DiskStorage);
             tracing::warn!(%error, "a segment of the record could not be packed; it stays as it is");
         }
     }
 
     /// Gives up the segment being packed, and the space it takes.
     pub(super) fn abandon_packing(&self) {
-        if let Some(packing) = self.packed.lock().packing.take() {
-            packing.abandon();
+        if self.packed.lock().packing.take().is_some() {
+            Packing::discard(&self.journal_dir(), &DiskStorage);
         }
     }
 

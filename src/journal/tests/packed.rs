@@ -196,10 +196,8 @@ fn a_changed_byte_anywhere_in_a_packed_segment_is_found_and_named() {
     let bytes = fs::read(&path).unwrap();
     let told = |what: &str| {
         let problems = verify(dir.path()).unwrap().problems;
-        assert!(
-            problems.iter().any(|p| matches!(p, JournalError::Damaged { segment, .. } if *segment == name)),
-            "{what}"
-        );
+        let told = |p: &JournalError| matches!(p, JournalError::Damaged { segment, .. } if *segment == name);
+        assert!(!problems.is_empty() && problems.iter().all(told), "{what}: {problems:?}");
         assert!(try_read_all(dir.path()).is_err(), "{what}");
     };
     for at in 0..bytes.len() {
@@ -212,6 +210,15 @@ fn a_changed_byte_anywhere_in_a_packed_segment_is_found_and_named() {
         put(&path, &bytes[..cut]);
         told(&format!("cut to {cut}"));
     }
+    let mut flipped = bytes.clone();
+    let last = bytes.len() - 1;
+    flipped[last] ^= 1;
+    put(&path, &flipped);
+    let problem = verify(dir.path()).unwrap().problems.remove(0);
+    assert!(
+        matches!(problem, JournalError::Damaged { offset, .. } if offset > 60),
+        "where the block begins: {problem}"
+    );
     put(&path, &[&bytes[..], b"x"].concat());
     told("one byte more");
     put(&path, &bytes);
