@@ -52,17 +52,29 @@ impl CatalogueError {
     pub fn one_line(&self) -> String {
         match self {
             Self::Unreadable { .. } => self.to_string(),
-            Self::Invalid(errors) => errors.iter().map(|error| error.0.one_line()).collect::<Vec<_>>().join("; "),
+            Self::Invalid(errors) => {
+                let told = errors.iter().take(TOLD_MAX).map(|error| error.0.one_line());
+                let more = errors.len().saturating_sub(TOLD_MAX);
+                told.chain((more > 0).then(|| format!("and {more} more"))).collect::<Vec<_>>().join("; ")
+            }
         }
     }
 }
 
-/// Errors as a person reads them: a blank line between two.
+/// The most errors a person is told at once: a file of another kind has one on each of its lines.
+const TOLD_MAX: usize = 20;
+
+/// Errors as a person reads them: a blank line between two, and of very many the first with how many follow.
 pub(crate) struct AllOf<'e>(pub(crate) &'e [ConfigError]);
 
 impl fmt::Display for AllOf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(i, error)| write!(f, "{}{error}", if i > 0 { "\n\n" } else { "" }))
+        let mut told = self.0.iter().take(TOLD_MAX).enumerate();
+        told.try_for_each(|(i, error)| write!(f, "{}{error}", if i > 0 { "\n\n" } else { "" }))?;
+        match self.0.len().saturating_sub(TOLD_MAX) {
+            0 => Ok(()),
+            more => write!(f, "\n\nand {more} more"),
+        }
     }
 }
 
@@ -115,6 +127,21 @@ mod tests {
         assert_eq!(&*load_in(Some(&other), folder.path()).unwrap().catalog.models()[0].id, "a/two");
         let missing = load_in(Some(&folder.path().join("none.toml")), folder.path()).unwrap_err().to_string();
         assert!(missing.starts_with("cannot read the catalogue ") && missing.contains("none.toml"), "{missing}");
+    }
+
+    #[test]
+    fn of_very_many_errors_the_first_are_told_and_the_others_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.toml");
+        std::fs::write(&file, "schema = 1\nunknown = 1\n".to_owned() + &"no toml at all\n".repeat(1_000)).unwrap();
+        let refused = load(Some(&file)).unwrap_err();
+        let CatalogueError::Invalid(errors) = &refused else { panic!("{refused}") };
+        let more = format!("and {} more", errors.len() - 20);
+        assert!(errors.len() > 900, "{}", errors.len());
+        let shown = refused.to_string();
+        assert_eq!(shown.matches("error: ").count(), 20);
+        assert!(shown.ends_with(&format!("\n\n{more}")), "{shown}");
+        assert!(refused.one_line().ends_with(&format!("; {more}")));
     }
 
     #[test]

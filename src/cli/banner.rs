@@ -1,6 +1,7 @@
 //! What the start prints: where the daemon answers, where it keeps its data, which catalogue it uses, and what to try
 //! next. One log line off a terminal. It refuses to know how any of that came about.
 
+use super::failure::complain;
 use super::human::{count, many, printable};
 use crate::daemon::Ready;
 use crate::domain::catalog::Catalog;
@@ -9,7 +10,7 @@ use crate::domain::catalog::Catalog;
 pub(super) fn show(ready: &Ready, catalog: &Catalog, people: bool) {
     let next = next_command(ready, catalog);
     if people {
-        eprint!("{}", text(ready, &next));
+        complain(&text(ready, &next));
         return;
     }
     tracing::info!(

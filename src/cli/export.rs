@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::args::{ExportArgs, Format, SettingFlags};
-use super::failure::Failure;
+use super::failure::{Failure, complain};
 use super::{offline, setup};
 use crate::domain::names::Names;
 use crate::journal::{JournalReader, export, snapshots};
@@ -29,9 +29,9 @@ pub(super) fn run(flags: &SettingFlags, args: &ExportArgs, format: Format, out: 
         if at == 0 && entry.seq > 1 {
             names = names_before(&data.journal)?;
             let (last, first) = (entry.seq - 1, entry.seq);
-            eprintln!(
-                "the events 1 to {last} are no longer kept; what they came to is in a snapshot. The first is {first}"
-            );
+            complain(&format_args!(
+                "the events 1 to {last} are no longer kept; what they came to is in a snapshot. The first is {first}\n"
+            ));
         }
         let unreadable = |error| Failure::Failed(format!("event {}: {error}", entry.seq));
         export::learn(&mut names, &entry.payload).map_err(unreadable)?;
@@ -47,7 +47,7 @@ fn names_before(journal: &Path) -> Result<Names, Failure> {
     for snapshot in snapshots(journal).map_err(Failure::failed)? {
         match snapshot.map_err(StoreError::from).and_then(|snapshot| names_in(&snapshot)) {
             Ok(names) => return Ok(names),
-            Err(error) => eprintln!("{error}"),
+            Err(error) => complain(&format_args!("{error}\n")),
         }
     }
     Err(Failure::Failed("the first events are not kept, and no whole snapshot has the names they gave".to_owned()))

@@ -1,6 +1,7 @@
 //! How a verb can end other than well, and the exit code that says so. It refuses to know what went wrong.
 
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// Exit code of wrong usage, as clap has it.
@@ -32,6 +33,12 @@ pub(super) enum Failure {
     OutputClosed,
 }
 
+/// Says something on standard error. Whoever does not read it any more, as `head` behind `2>&1`, has nothing to be told, so that
+/// a failure to write is no failure of what was asked.
+pub(super) fn complain(text: &dyn Display) {
+    drop(write!(io::stderr(), "{text}"));
+}
+
 impl Failure {
     /// Something that did not work, with what led to it.
     pub(super) fn failed(error: impl Into<anyhow::Error>) -> Self {
@@ -42,8 +49,8 @@ impl Failure {
     /// Says on standard error what went wrong.
     pub(super) fn report(&self) {
         match self {
-            Self::Failed(why) | Self::Usage(why) => eprintln!("error: {why}"),
-            Self::BadConfiguration(why) => eprintln!("{why}"),
+            Self::Failed(why) | Self::Usage(why) => complain(&format_args!("error: {why}\n")),
+            Self::BadConfiguration(why) => complain(&format_args!("{why}\n")),
             Self::BadConfigurationShown | Self::Logged | Self::OutputClosed => {}
         }
     }

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::args::{Format, SettingFlags};
-use super::failure::Failure;
+use super::failure::{Failure, complain};
 use super::human::{self, count};
 use super::listing::{Cell, Column, Listing};
 use super::setup;
@@ -58,7 +58,7 @@ pub(super) fn per_mtok(price: PicoUsdPerToken) -> String {
 /// Warnings on standard error, one after the other.
 pub(super) fn warn(warnings: &[Warning]) {
     for warning in warnings {
-        eprintln!("{warning}\n");
+        complain(&format_args!("{warning}\n\n"));
     }
 }
 

@@ -146,7 +146,7 @@ fn read(path: &Path, catalogue: &Catalog, args: &SimulateArgs) -> Result<Played,
     let text = text.map_err(|e| Failure::BadConfiguration(format!("error: cannot read {shown}: {e}")))?;
     let name = path.file_stem().map_or_else(|| shown.clone(), |stem| stem.to_string_lossy().into_owned());
     let (mut scenario, warnings) = parse_scenario(&text, &shown, &name, catalogue)
-        .map_err(|errors| Failure::BadConfiguration(AllOf(&errors).to_string()))?;
+        .map_err(|errors| Failure::BadConfiguration(format!("{}{}", AllOf(&errors), not_a_table(path))))?;
     super::models::warn(&warnings);
     scenario.replications = args.reps.unwrap_or(scenario.replications);
     scenario.arrivals = args.calls.unwrap_or(scenario.arrivals);
@@ -160,6 +160,13 @@ fn read(path: &Path, catalogue: &Catalog, args: &SimulateArgs) -> Result<Played,
     }
     let file = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
     Ok(Played { scenario, text, file, catalogue: catalogue.version().to_owned(), runs: Vec::new() })
+}
+
+/// What is said to who gives a table instead of a scenario; nothing where the file is not called one.
+fn not_a_table(path: &Path) -> &'static str {
+    let is = |form: &&str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(form));
+    let table = ["csv", "jsonl", "ndjson"].iter().any(is);
+    if table { "\n\nA scenario is TOML; a table is for `oddsmaker replay`." } else { "" }
 }
 
 /// The runs of every policy. Repetitions of all policies are one row of work, so that no core waits for another.

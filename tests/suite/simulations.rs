@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
@@ -169,4 +169,20 @@ fn a_folder_of_others_and_a_bad_scenario_are_refused_before_anything_is_played()
     ] {
         assert_eq!(simulate(&home, &words).0, Some(code), "{words:?}");
     }
+    // A closed standard error ends nothing otherwise: nobody is there to be told.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = home.command(&["simulate", "missing.toml"]).stdout(Stdio::null()).stderr(writer).status();
+    assert_eq!(status.unwrap().code(), Some(78));
+}
+
+#[test]
+fn a_table_is_refused_with_where_it_belongs() {
+    let home = Home::new(&catalogues::usual());
+    let file = home.models().with_file_name("t.csv");
+    fs::write(&file, "prompt,model,success\n".repeat(1_000)).unwrap();
+    let (code, out, said) = simulate(&home, &[file.to_str().unwrap()]);
+    assert_eq!((code, out.as_str()), (Some(78), ""));
+    assert!(said.matches("error: ").count() == 20 && said.contains("\nand 980 more\n"), "{said}");
+    assert!(said.ends_with("A scenario is TOML; a table is for `oddsmaker replay`.\n"), "{said}");
 }
