@@ -76,6 +76,9 @@ fn kind_of(field: &str) -> Option<NameKind> {
 /// Digests: many readers of JSON would round them, as they keep 53 bits of a number.
 const DIGESTS: [&str; 3] = ["body", "step_key", "keep_key"];
 
+/// Fields that are maps. They are told in the order of their keys, as a message read without its type has them in any order.
+const MAPS: [&str; 2] = ["features", "pairs"];
+
 /// Puts `<field>_name` beside every number of a name, and `labels_set` beside that of a set of labels.
 fn with_texts(value: Value, names: &Names) -> Value {
     match value {
@@ -88,7 +91,10 @@ fn with_texts(value: Value, names: &Names) -> Value {
                 let extra = text.map(|t| (format!("{field}_name"), t));
                 let extra = extra.or_else(|| set.map(|s| ("labels_set".to_owned(), json!(**s))));
                 let is_digest = DIGESTS.contains(&field.as_str()) && value.is_u64();
-                let value = if is_digest { json!(value.to_string()) } else { with_texts(value, names) };
+                let mut value = if is_digest { json!(value.to_string()) } else { with_texts(value, names) };
+                if let (Value::Object(pairs), true) = (&mut value, MAPS.contains(&field.as_str())) {
+                    pairs.sort_keys();
+                }
                 all.insert(field, value);
                 all.extend(extra);
             }
@@ -275,6 +281,25 @@ mod tests {
         }
         let line = event_json(1, &bytes(&event), &names).unwrap();
         assert_eq!(line["decided"]["place"]["labels_set"]["team"], "red");
+    }
+
+    #[test]
+    fn an_event_is_the_same_bytes_whenever_it_is_told() {
+        let keys = || ('a'..='z').rev().map(|letter| letter.to_string());
+        let labels = keys().map(|key| (key.clone(), key)).collect();
+        let named = Event { at: UnixMillis(0), body: Body::LabelsNamed { id: LabelsId(2), labels } };
+        let line = event_json(1, &bytes(&named), &names()).unwrap();
+        let told: Vec<&String> = line["labels_named"]["set"]["pairs"].as_object().unwrap().keys().collect();
+        assert_eq!(told, ('a'..='z').map(|letter| letter.to_string()).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_map_of_the_record_is_known_as_one() {
+        let event = EVENT.as_ref().unwrap();
+        let maps =
+            event.parent_pool().all_messages().flat_map(|m| m.fields().collect::<Vec<_>>()).filter(|f| f.is_map());
+        let maps: std::collections::BTreeSet<String> = maps.map(|field| field.name().to_owned()).collect();
+        assert_eq!(maps, MAPS.map(str::to_owned).into());
     }
 
     #[test]
