@@ -5,7 +5,7 @@ use prost_types::Timestamp;
 
 use crate::config::format_duration_ms;
 use crate::domain::time::{DAY_MS, UnixMillis};
-use crate::insights::grouped;
+use crate::insights::{grouped, shown_percent};
 
 /// What stands where nothing is known.
 pub(super) const UNKNOWN: &str = "–";
@@ -60,14 +60,7 @@ pub(super) fn usd_or_unknown(amount: Option<f64>) -> String {
 
 /// 0.9734 → "97.3 %".
 pub(super) fn percent(fraction: f64) -> String {
-    let percent = fraction * 100.0;
-    // Nearly all is not all, nearly nothing is not nothing.
-    let shown = match percent {
-        p if p > 0.0 && p < 0.05 => 0.1,
-        p if p < 100.0 && p > 99.95 => 99.9,
-        p => p,
-    };
-    format!("{shown:.1} %")
+    format!("{:.1} %", shown_percent(fraction))
 }
 
 /// A probability that no outcome can make certain: beyond 99.9 % and 0.1 % only that is told.

@@ -1,6 +1,6 @@
 //! Figures for people: dollars, shares, counts and instants as text. It knows no report.
 
-use crate::insights::grouped;
+use crate::insights::{grouped, shown_percent};
 
 /// Keeps a number and what belongs to it on one line.
 const NARROW_SPACE: char = '\u{202f}';
@@ -58,13 +58,7 @@ pub(super) fn percent_range(low: f64, high: f64) -> String {
 }
 
 fn tenths(share: f64) -> String {
-    let percent = share * 100.0;
-    let shown = match percent {
-        p if p > 0.0 && p < 0.05 => 0.1,
-        p if p < 100.0 && p > 99.95 => 99.9,
-        p => p,
-    };
-    let text = format!("{shown:.1}");
+    let text = format!("{:.1}", shown_percent(share));
     text.strip_suffix(".0").unwrap_or(&text).to_owned()
 }
 

@@ -23,6 +23,10 @@ use crate::engine::Engine;
 /// The arms that are shown, in their order.
 const ARMS: [Arm; 3] = [Arm::Router, Arm::Holdout, Arm::Observe];
 
+/// What stands behind the sentence where routing costs acceptance, whatever it saves.
+const LOWER: &str =
+    " Acceptance is lower with routing, by its whole interval. Recommended: roll back (`serve_share = 0`).";
+
 /// The units of one task type: of goals, or of calls without one.
 #[derive(Debug, Default)]
 struct Units {
@@ -114,6 +118,9 @@ fn row(engine: &Engine, sums: &Sums, task: NameId, of_goals: bool, units: Units,
         compared(&mut row, &uplift(&slices, margin), of(Arm::Router).units as f64 * MONTH_DAYS / days, margin);
     }
     row.sentence = sentence(&row);
+    if row.acceptance == AcceptanceStanding::Lower {
+        row.sentence += LOWER;
+    }
     row
 }
 

@@ -155,9 +155,19 @@ fn failures(more: f64, cost_usd: Option<f64>) -> String {
     format!(" and add about {more:.0} failures{cost}")
 }
 
-/// A share as a percentage with one digit.
+/// A share as a percentage with one digit. What is not all or nothing is not shown as such.
 pub(super) fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+    format!("{:.1} %", shown_percent(share))
+}
+
+/// A share in percent as it is shown with one digit: nearly all is not all, nearly nothing is not nothing.
+#[must_use]
+pub fn shown_percent(share: f64) -> f64 {
+    match share * 100.0 {
+        p if p > 0.0 && p < 0.05 => 0.1,
+        p if p < 100.0 && p >= 99.95 => 99.9,
+        p => p,
+    }
 }
 
 /// A probability as a percentage with one digit, never rounded to certainty.
@@ -216,6 +226,8 @@ mod tests {
         assert_eq!(amounts.map(usd), texts);
         assert_eq!([0.02, 0.01, 0.005].map(points), ["2 points", "1 point", "0.5 points"]);
         assert_eq!([0.9, 1.0].map(percent), ["90.0 %", "100.0 %"]);
+        let nearly = [0.499_767_65 / 0.5, 0.999_8, 0.999_5, 0.000_1, 0.0, 1.000_1];
+        assert_eq!(nearly.map(percent), ["99.9 %", "99.9 %", "99.9 %", "0.1 %", "0.0 %", "100.0 %"]);
         assert_eq!([1.0, 0.999, 0.5, 0.0].map(chance), ["over 99.9 %", "99.9 %", "50.0 %", "below 0.1 %"]);
     }
 }

@@ -22,6 +22,11 @@ fn held_out(share: f64) -> World {
 /// Plays `goals` goals of one call each; a held-out one costs 3 and fails every fifth time, a served one costs 1 and fails
 /// every tenth time (in thousandths of a dollar, as they come). Returns how many of each were (served, held out).
 fn play(world: &mut World, goals: usize) -> [u64; 2] {
+    play_failing(world, goals, [10, 5])
+}
+
+/// As [`play`], with a failure of every so many goals (served, held out).
+fn play_failing(world: &mut World, goals: usize, every: [u64; 2]) -> [u64; 2] {
     let mut counts = [0, 0];
     for n in 0..goals {
         let goal_id = format!("g{n}");
@@ -32,8 +37,8 @@ fn play(world: &mut World, goals: usize) -> [u64; 2] {
         assert_eq!(arm == 1, decision.traits.arm != Arm::Router);
         assert!(arm == 0 || model == TURBO, "{model}");
         counts[arm] += 1;
-        let (every, nano) = [(10, 1_000_000), (5, 3_000_000)][arm];
-        let fails = counts[arm] % every == 0;
+        let nano = [1_000_000, 3_000_000][arm];
+        let fails = counts[arm] % every[arm] == 0;
         world.record(&came_to(OutcomeOf::Decision(decision), !fails, nano));
         world.complete(&goal_id, if fails { GoalState::Rejected } else { GoalState::Accepted });
     }
@@ -67,6 +72,24 @@ fn savings_are_those_of_the_arms_at_the_windows_traffic() {
     assert_eq!(told.saved_usd_per_month, row.saved_usd_per_month);
     assert!(told.unproven_estimates.is_empty(), "it is proven");
     assert!(row.sentence.starts_with("Routing tickets saves $") && row.sentence.contains("held out at random"));
+}
+
+#[test]
+fn routing_that_saves_and_costs_acceptance_is_told_to_be_rolled_back() {
+    let sentence = |every| {
+        let mut world = held_out(0.3);
+        play_failing(&mut world, 1_000, every);
+        let row = savings(&world, Filters::default()).unwrap().rows.remove(0);
+        assert_eq!(row.standing, SavingsStanding::Saved);
+        (row.acceptance, row.sentence)
+    };
+    let (acceptance, text) = sentence([5, 10]);
+    assert_eq!(acceptance, AcceptanceStanding::Lower);
+    let advice =
+        ". Acceptance is lower with routing, by its whole interval. Recommended: roll back (`serve_share = 0`).";
+    assert!(text.starts_with("Routing tickets saves $") && text.ends_with(advice), "{text}");
+    let (acceptance, text) = sentence([10, 5]);
+    assert!(acceptance == AcceptanceStanding::Higher && !text.contains("Recommended"), "{text}");
 }
 
 #[test]
