@@ -99,8 +99,9 @@ impl Line {
     }
 
     /// What is used up, where `purse` (the nearest, if any) holds no more either.
-    fn exhausted(&self, of_goal: bool, purse: Option<&Self>) -> Exhausted {
-        let message = if self.message.is_empty() { self.sentence(of_goal, purse) } else { self.message.clone() };
+    fn exhausted(&self, of_goal: bool, purse: Option<&Self>, refused: Option<&Need>) -> Exhausted {
+        let sentence = || self.sentence(of_goal, purse, refused);
+        let message = if self.message.is_empty() { sentence() } else { self.message.clone() };
         Exhausted {
             budget: self.opened.budget.clone(),
             account: self.opened.key,
@@ -114,7 +115,7 @@ impl Line {
         }
     }
 
-    fn sentence(&self, of_goal: bool, purse: Option<&Self>) -> String {
+    fn sentence(&self, of_goal: bool, purse: Option<&Self>, refused: Option<&Need>) -> String {
         let amount = |n: u64| match self.opened.measure {
             Measure::Usd => NanoUsd(n).to_string(),
             measure => format!("{n} {}", measure.as_str()),
@@ -124,10 +125,17 @@ impl Line {
             Scope::User => "this user".to_owned(),
             scope => format!("{} {}", scope.as_str(), self.opened.instance),
         };
+        let nothing_cheaper = refused.map(|least| {
+            // That a call is one call, or one retry, says nothing of its price.
+            let is_price = matches!(self.opened.measure, Measure::Usd | Measure::Tokens);
+            let price = least.of(self.opened.measure).filter(|_| is_price);
+            let price = price.map(|n| format!(" (the cheapest needs {})", amount(n)));
+            format!("nothing cheaper fits either{}, so the call was not made", price.unwrap_or_default())
+        });
         let what_now = match self.on_exceed {
             OnExceed::Warn => "the call goes ahead",
             OnExceed::Block => "the call was not made",
-            OnExceed::Downgrade => "something cheaper is used where there is something",
+            OnExceed::Downgrade => nothing_cheaper.as_deref().unwrap_or("something cheaper is used"),
             OnExceed::RequireApproval if self.opened.scope == Scope::Goal => "somebody has to grant more",
             OnExceed::RequireApproval if purse.is_some() => {
                 "somebody has to grant the goal more, or to raise the limit"
@@ -177,10 +185,11 @@ impl Admission {
         self.over(need).is_none_or(|line| !self.lines[line].on_exceed.holds())
     }
 
-    /// What is used up, as it is answered and written.
-    pub(super) fn exhausted(&self, line: usize) -> Exhausted {
+    /// What is used up, as it is answered and written; `refused` is the least that a call would need of those that were all
+    /// refused, `None` where one is let through.
+    pub(super) fn exhausted(&self, line: usize, refused: Option<&Need>) -> Exhausted {
         let line = &self.lines[line];
-        line.exhausted(self.of_goal, self.purses.first().filter(|_| line.asks_approval()))
+        line.exhausted(self.of_goal, self.purses.first().filter(|_| line.asks_approval()), refused)
     }
 
     /// Whether a budget of money keeps calls from being made: then a call of unknown price cannot be let through.

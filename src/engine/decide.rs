@@ -415,12 +415,16 @@ fn by_cost(of: &Contender) -> (bool, Option<u64>, usize) {
 
 /// Holds what the call may use against every account it concerns, or says which of them is used up.
 fn book(decided: &mut Decided, admission: &Admission, seats: &[Seat<'_>], choice: &Choice, fallbacks: &[usize]) {
-    let say = |line: usize| Some(Box::new(admission.exhausted(line)));
+    let say = |line: usize, refused: Option<&Need>| Some(Box::new(admission.exhausted(line, refused)));
     let Some(seat) = choice.seat else {
         let over = seats.iter().filter(|s| s.exclusion.is_none_or(|why| why == Exclusion::OverBudget));
-        let nearest = over.filter(|s| s.over.is_some()).min_by_key(|s| s.hold);
+        let over = over.filter(|s| s.over.is_some());
+        let cost = over.clone().filter_map(|s| s.need.cost).min();
+        let tokens = over.clone().filter_map(|s| s.need.tokens).min();
+        let least = Need { cost, tokens, is_retry: false };
+        let nearest = over.min_by_key(|s| s.hold);
         if let Some(line) = choice.downgraded_by.or(nearest.and_then(|s| s.over)) {
-            decided.exhausted = say(line);
+            decided.exhausted = say(line, Some(&least));
             if admission.lines[line].on_exceed == OnExceed::RequireApproval {
                 decided.verdict = PolicyVerdict::RequireApproval;
             }
@@ -436,7 +440,7 @@ fn book(decided: &mut Decided, admission: &Admission, seats: &[Seat<'_>], choice
     decided.charges = admission.charges(&need);
     let over = choice.downgraded_by.or(seats[seat].over);
     if let Some(line) = over {
-        decided.exhausted = say(line);
+        decided.exhausted = say(line, None);
         let is_downgrade = choice.downgraded_by.is_some();
         decided.verdict = if is_downgrade { PolicyVerdict::Downgrade } else { PolicyVerdict::AllowWithWarning };
     }

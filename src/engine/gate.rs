@@ -153,7 +153,7 @@ impl Engine {
         gated.reason = admission.grace(need).unwrap_or_default();
         if let Some(over) = admission.over(need) {
             let line = &admission.lines[over];
-            gated.exhausted = Some(admission.exhausted(over));
+            gated.exhausted = Some(admission.exhausted(over, line.on_exceed.holds().then_some(need)));
             gated.reason = format!("budget {} does not cover {step}", line.opened.budget);
             gated.verdict = match line.on_exceed {
                 OnExceed::Warn => PolicyVerdict::AllowWithWarning,

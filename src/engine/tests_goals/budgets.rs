@@ -176,6 +176,11 @@ fn a_downgrade_serves_the_cheapest_that_fits_whenever_the_choice_does_not() {
     spend(&mut engine, "g", "0.039");
     let none = decide(&mut engine, &request, NOW);
     assert_eq!((none.decided.verdict, said(&none).action), (PolicyVerdict::Block, OnExceed::Downgrade));
+    assert_eq!(
+        said(&none).message,
+        "The budget of this goal does not hold this call ($0.001 of $1.00 left): nothing cheaper fits either (the cheapest \
+         needs $0.0015), so the call was not made."
+    );
 }
 
 #[test]
