@@ -134,7 +134,7 @@ pub(super) struct ImportArgs {
     /// Who graded; the record says `audit:GRADER`.
     #[arg(long, value_name = "GRADER")]
     pub(super) by: String,
-    /// Only check the sheet and show what would be sent; asks no daemon.
+    /// Only check the sheet and, where the daemon answers, whether its goals can be amended; changes nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
 }

@@ -114,24 +114,49 @@ pub(super) fn import(
     let filled = sheet::read(&bytes).map_err(|faults| failed(&name, &faults))?;
     let requests: Vec<_> = filled.graded.iter().map(|graded| (graded, amendment(graded, grader))).collect();
     let mut done = Done { listing: Listing::new(RESULTS), amended: 0, unchanged: 0, faults: Vec::new() };
+    let address = setup::address(&args.server, flags)?;
+    let mut not_asked = None;
     let ended = if args.dry_run {
-        requests.iter().for_each(|(graded, _)| done.row(graded, "would_amend", ""));
+        let asked = client::run(PATIENCE, look_up(&address, &filled.graded));
+        let stands = asked.map_err(|failure| not_asked = Some(failure)).ok();
+        done.would_be(&filled.graded, stands);
         Ok(())
     } else {
-        let address = setup::address(&args.server, flags)?;
         client::run(PATIENCE, async { done.all(&mut goals::connect(&address).await?, requests).await })
     };
     done.listing.print(format, out)?;
     if format == Format::Table {
         let told = if args.dry_run {
-            format!("{} to send", many(filled.graded.len() as u64, "grade"))
+            let to_send = filled.graded.len().saturating_sub(done.faults.len());
+            format!("{} to send", many(to_send as u64, "grade"))
         } else {
             format!("{} amended, {} unchanged", many(done.amended, "goal"), done.unchanged)
         };
         writeln!(out, "\n{told}, {} without a grade", many(filled.ungraded, "row"))?;
+        if let Some(failure) = not_asked {
+            writeln!(out, "Whether the goals can be amended is not known: {failure}")?;
+        }
     }
     ended?;
     if done.faults.is_empty() { Ok(()) } else { Err(failed(&name, &done.faults)) }
+}
+
+/// How the goals of a sheet stand, in its order; `None`: there is no such goal.
+///
+/// # Errors
+/// Nothing answers, or the daemon does not say.
+async fn look_up(address: &str, all: &[Graded]) -> Result<Vec<Option<pb::GoalState>>, Failure> {
+    let (mut client, mut stands) = (goals::connect(address).await?, Vec::new());
+    for graded in all {
+        let answer = client.get_goal(pb::GetGoalRequest { goal_id: graded.goal_id.clone() }).await;
+        stands.push(match answer {
+            Ok(answer) => answer.into_inner().goal.map(|goal| goal.state()),
+            // An id that the daemon does not take is of no goal either.
+            Err(status) if fault(graded.line, &status).is_some() => None,
+            Err(status) => return Err(client::refused(&status)),
+        });
+    }
+    Ok(stands)
 }
 
 /// What an import has done so far.
@@ -143,6 +168,25 @@ struct Done {
 }
 
 impl Done {
+    /// A row each for what would be sent, by how the goals `stand`; `None`: nobody could be asked.
+    fn would_be(&mut self, all: &[Graded], stand: Option<Vec<Option<pb::GoalState>>>) {
+        let Some(stand) = stand else {
+            return all.iter().for_each(|graded| self.row(graded, "well_formed", ""));
+        };
+        for (graded, state) in all.iter().zip(stand) {
+            let wrong = match state {
+                None => "no such goal is known",
+                Some(pb::GoalState::Open) => "this goal is open",
+                Some(state) => {
+                    self.row(graded, "would_amend", &words::of_state(state));
+                    continue;
+                }
+            };
+            self.row(graded, "would_refuse", "");
+            self.faults.push(Fault::new(graded.line, GOAL_ID, wrong));
+        }
+    }
+
     /// Sends one amendment after the other; what is wrong with one does not keep the others.
     async fn all(
         &mut self,

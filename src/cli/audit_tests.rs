@@ -71,7 +71,10 @@ fn a_sample_is_graded_and_taken_once() {
     let filled =
         sheet.replace("rejected,0.47,,", "rejected,0.47,rejected,wrong order").replace("0.47,,", "0.47,Accepted,");
     let (rows, ended) = sheets.import(&fake, &filled, true);
-    assert_eq!((rows, ended), (vec!["2 t-1 would_amend ".to_owned(), "3 =2 would_amend ".to_owned()], Ok(())));
+    assert_eq!(
+        (rows, ended),
+        (vec!["2 t-1 would_amend rejected".to_owned(), "3 =2 would_amend timed_out".to_owned()], Ok(()))
+    );
     assert!(fake.world.lock().unwrap().amendments.is_empty(), "a dry run sends nothing");
 
     let (rows, ended) = sheets.import(&fake, &filled, false);
@@ -127,6 +130,25 @@ fn whoever_grades_has_a_name() {
     };
     let ended = import(&SettingFlags::default(), &args, Format::Table, &mut Vec::new());
     assert!(matches!(ended, Err(Failure::Usage(_))), "{ended:?}");
+}
+
+#[test]
+fn a_dry_run_promises_no_more_than_it_knows() {
+    let (fake, sheets) = (Fake::start(world()), Sheets(tempfile::tempdir().unwrap()));
+    let text = "goal_id,graded\ngone,accepted\nt-3,accepted\nt-1,GOAL_STATE_ACCEPTED\n";
+    let (rows, ended) = sheets.import(&fake, text, true);
+    assert_eq!(rows, ["2 gone would_refuse ", "3 t-3 would_refuse ", "4 t-1 would_amend rejected"]);
+    let expected = "2 faults\nsheet.csv:2: goal_id: no such goal is known\nsheet.csv:3: goal_id: this goal is open";
+    assert_eq!(ended, Err(expected.to_owned()));
+
+    let sheet = sheets.0.path().join("sheet.csv");
+    let server = crate::cli::args::ServerArgs { address: Some("http://127.0.0.1:1".to_owned()) };
+    let args = ImportArgs { server, sheet, by: "kim".to_owned(), dry_run: true };
+    let mut out = Vec::new();
+    import(&SettingFlags::default(), &args, Format::Table, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.matches("well_formed").count() == 3 && !text.contains("would_amend"), "{text}");
+    assert!(text.contains("\n3 grades to send, 0 rows without a grade\nWhether the goals can be amended is not known: nothing answers at"), "{text}");
 }
 
 #[test]

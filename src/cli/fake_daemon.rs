@@ -119,8 +119,11 @@ impl GoalService for Services {
         not_here()
     }
 
-    async fn get_goal(&self, _: Request<pb::GetGoalRequest>) -> Result<Response<pb::GetGoalResponse>, Status> {
-        not_here()
+    async fn get_goal(&self, request: Request<pb::GetGoalRequest>) -> Result<Response<pb::GetGoalResponse>, Status> {
+        let (id, world) = (request.into_inner().goal_id, self.0.lock().unwrap());
+        let goal = world.goals.iter().find(|goal| goal.goal_id == id).cloned();
+        let goal = goal.ok_or_else(|| Status::not_found(format!("the goal {id} is not known")))?;
+        Ok(Response::new(pb::GetGoalResponse { goal: Some(goal) }))
     }
 
     async fn get_receipt(

@@ -46,7 +46,8 @@ fn states() -> impl Iterator<Item = GoalState> + Clone {
 fn known(word: &str, mut states: impl Iterator<Item = GoalState> + Clone) -> Result<GoalState, String> {
     let words = || states.clone().map(of_state).collect::<Vec<_>>().join(", ");
     let words = words();
-    states.find(|state| of_state(*state) == word).ok_or_else(|| format!("known: {words}"))
+    let is_meant = |state: &GoalState| of_state(*state) == word || state.as_str_name().eq_ignore_ascii_case(word);
+    states.find(is_meant).ok_or_else(|| format!("known: {words}"))
 }
 
 #[cfg(test)]
