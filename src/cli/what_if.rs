@@ -27,7 +27,7 @@ pub(super) struct WhatIfArgs {
     server: ServerArgs,
     /// always:MODEL, allow:MODEL,MODEL, uniform, cheapest, best, or settings such as tolerance=0.02,floor=0.05; may be given
     /// several times.
-    #[arg(long, value_name = "POLICY", required = true, value_parser = parse_policy)]
+    #[arg(long, value_name = "POLICY", required = true)]
     policy: Vec<String>,
     /// Only decisions of this task type.
     #[arg(long, value_name = "NAME")]
@@ -40,9 +40,13 @@ pub(super) struct WhatIfArgs {
     lookback_hours: Option<f64>,
 }
 
-fn parse_policy(text: &str) -> Result<String, String> {
-    text.parse::<Policy>().map(|policy| policy.to_string())
-}
+/// A policy as it was typed, with the answer about it or why there is none.
+type Answered<'a> = (&'a str, Result<pb::EvaluatePolicyResponse, String>);
+
+/// What stands below the table.
+const LEGEND: &str = "\
+As it was, drawn: what really happened in the decisions drawn by chance, on which all of this rests.
+DRAWS: how many of them were looked at. WORTH: as many draws of the policy itself would say as much of it.";
 
 const COLUMNS: &[Column] = &[
     Column::text("policy", "POLICY"),
@@ -78,6 +82,12 @@ const COLUMNS: &[Column] = &[
 pub(super) fn run(flags: &SettingFlags, args: &WhatIfArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
     let address = setup::address(&args.server, flags)?;
     let lookback_hours = args.lookback.map(|ms| ms as f64 / HOUR_MS as f64).or(args.lookback_hours);
+    let malformed = args.policy.iter().map(|policy| policy.parse::<Policy>().err());
+    if let Some(malformed) = malformed.collect::<Option<Vec<String>>>() {
+        let said = args.policy.iter().zip(malformed).map(|(policy, why)| format!("--policy {policy}: {why}"));
+        return Err(Failure::Usage(said.collect::<Vec<_>>().join("\nerror: ")));
+    }
+    let mut refusal = None;
     let patience = PATIENCE.saturating_mul(u32::try_from(args.policy.len()).unwrap_or(1));
     let answers = client::run(patience, async {
         let mut daemon = InsightsServiceClient::new(client::connect(&address).await?);
@@ -85,36 +95,40 @@ pub(super) fn run(flags: &SettingFlags, args: &WhatIfArgs, format: Format, out: 
         for policy in &args.policy {
             let request =
                 pb::EvaluatePolicyRequest { policy: policy.clone(), task_type: args.task.clone(), lookback_hours };
+            if let Err(why) = policy.parse::<Policy>() {
+                answers.push((policy.as_str(), Err(why)));
+                continue;
+            }
             let answer = match daemon.evaluate_policy(request).await {
                 Ok(answer) => Ok(answer.into_inner()),
-                Err(status) if is_about_the_policy(&status) => Err(status),
+                Err(status) if is_about_the_policy(&status) => {
+                    refusal.get_or_insert_with(|| client::refused(&status));
+                    Err(client::why(&status))
+                }
                 Err(status) => return Err(client::refused(&status)),
             };
             answers.push((policy.as_str(), answer));
         }
         Ok(answers)
     })?;
-    let bad: Vec<&Status> = answers.iter().filter_map(|(_, answer)| answer.as_ref().err()).collect();
-    let failure = match bad[..] {
-        [first, ..] if bad.len() == answers.len() => return Err(client::refused(first)),
-        [] => Ok(()),
-        _ => Err(Failure::Failed(format!("{} of {} policies could not be asked about", bad.len(), answers.len()))),
+    let bad = answers.iter().filter(|(_, answer)| answer.is_err()).count();
+    let ended = match refusal {
+        Some(refused) if bad == answers.len() => return Err(refused),
+        _ if bad > 0 => Err(Failure::Failed(format!("{bad} of {} policies could not be asked about", answers.len()))),
+        _ => Ok(()),
     };
     let mut listing = Listing::new(COLUMNS);
     if format == Format::Table {
         answers.iter().find_map(|(_, a)| a.as_ref().ok()).into_iter().for_each(|answer| listing.push(observed(answer)));
     }
     for (policy, answer) in &answers {
-        listing.push(answer.as_ref().map_or_else(|status| unanswered(policy, status), row));
+        listing.push(answer.as_ref().map_or_else(|why| unanswered(policy, why), |answer| row(policy, answer)));
     }
     listing.print(format, out)?;
     if format == Format::Table {
-        for (policy, answer) in &answers {
-            let text = answer.as_ref().map_or_else(|status| not_estimated(policy, &client::why(status)), beneath);
-            write!(out, "{text}")?;
-        }
+        write!(out, "{}\n{LEGEND}\n", beneath(&answers))?;
     }
-    failure
+    ended
 }
 
 /// Whether a refusal concerns one policy, so that others may be answered.
@@ -123,11 +137,11 @@ fn is_about_the_policy(status: &Status) -> bool {
 }
 
 /// The row of a policy that the daemon refuses to be asked about: nothing but why.
-fn unanswered(policy: &str, status: &Status) -> Vec<Cell> {
+fn unanswered(policy: &str, why: &str) -> Vec<Cell> {
     let mut cells = vec![Cell::from(policy)];
     for column in &COLUMNS[1..] {
         cells.push(match column.key() {
-            "refused" => Cell::from(client::why(status)),
+            "refused" => Cell::from(why),
             _ => Cell::shown(Value::Null, UNKNOWN.to_owned()),
         });
     }
@@ -141,7 +155,7 @@ fn not_estimated(policy: &str, why: &str) -> String {
 /// What really happened in the draws of an answer.
 fn observed(answer: &pb::EvaluatePolicyResponse) -> Vec<Cell> {
     let of = answer.observed.unwrap_or_default();
-    let mut cells = vec![Cell::from("as it was")];
+    let mut cells = vec![Cell::from("as it was, drawn")];
     for (figure, shown) in figures([of.success_rate, of.cost_per_call_usd, of.cost_per_success_usd]) {
         cells.push(Cell::shown(figure, shown));
         cells.extend((0..4).map(|_| Cell::from(Value::Null)));
@@ -151,11 +165,11 @@ fn observed(answer: &pb::EvaluatePolicyResponse) -> Vec<Cell> {
     cells
 }
 
-fn row(answer: &pb::EvaluatePolicyResponse) -> Vec<Cell> {
+fn row(policy: &str, answer: &pb::EvaluatePolicyResponse) -> Vec<Cell> {
     let estimates = [answer.success_rate, answer.cost_per_call_usd, answer.cost_per_success_usd];
     let shown = figures(estimates.map(|e| e.map(|e| e.value)));
     let ends = |interval: Option<pb::Interval>| [interval.map(|i| i.low), interval.map(|i| i.high)];
-    let mut cells = vec![Cell::from(answer.policy.as_str())];
+    let mut cells = vec![Cell::from(policy)];
     for (place, ((figure, text), estimate)) in shown.into_iter().zip(estimates).enumerate() {
         let interval = estimate.and_then(|e| e.interval);
         let [low, high] = figures_of(place, ends(interval));
@@ -193,15 +207,31 @@ pub(super) fn figures_of<const N: usize>(place: usize, of: [Option<f64>; N]) -> 
     })
 }
 
-/// Sentences beneath the table: why a policy was refused, and what the figures do not rest on.
-fn beneath(answer: &pb::EvaluatePolicyResponse) -> String {
-    let mut text = String::new();
-    if let Some(why) = &answer.refused {
-        text += &not_estimated(&answer.policy, why);
+/// Sentences beneath the table: why policies were refused, and what the figures do not rest on, once where that is the same for
+/// all.
+fn beneath(answers: &[Answered<'_>]) -> String {
+    let (mut text, mut left) = (String::new(), Vec::<(String, Vec<String>)>::new());
+    for (policy, answer) in answers {
+        match answer {
+            Err(why) => text += &not_estimated(policy, why),
+            Ok(answer) => {
+                text += &answer.refused.as_ref().map_or_else(String::new, |why| not_estimated(policy, why));
+                let said = left_out(&answer.left_out.unwrap_or_default());
+                match left.iter_mut().find(|(before, _)| *before == said) {
+                    Some((_, of)) => of.push(printable(policy)),
+                    None => left.push((said, vec![printable(policy)])),
+                }
+            }
+        }
     }
-    let said = left_out(&answer.left_out.unwrap_or_default());
-    if !said.is_empty() {
-        text += &format!("\n{}: left out are decisions {said}.\n", printable(&answer.policy));
+    let alike = left.len() == 1;
+    for (said, of) in left.iter().filter(|(said, _)| !said.is_empty()) {
+        let whose = if alike {
+            "Left out are decisions".to_owned()
+        } else {
+            format!("{}: left out are decisions", of.join(", "))
+        };
+        text += &format!("\n{whose} {said}.\n");
     }
     text
 }
@@ -300,12 +330,19 @@ mod tests {
         assert_eq!(asked.len(), 2);
         assert_eq!(failure.as_deref(), Some("1 of 2 policies could not be asked about"));
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[1].starts_with("as it was") && lines[3].contains("80.0 %"), "{text}");
+        assert!(lines[1].starts_with("as it was, drawn") && lines[3].contains("80.0 %"), "{text}");
         assert!(lines[2].starts_with("always:no/such") && lines[2].contains(UNKNOWN), "{text}");
         assert!(text.contains("\nalways:no/such: not estimated; no such model.\n"), "{text}");
         let rows: Value = serde_json::from_str(&ended(Format::Json, &policies).0).unwrap();
         assert_eq!((&rows[0]["refused"], &rows[0]["draws"]), (&Value::from("no such model"), &Value::Null));
         assert_eq!((&rows[1]["refused"], &rows[1]["success_rate"]), (&Value::Null, &Value::from(0.8)));
+        let (text, asked, failure) = ended(Format::Table, &["objective=success,value_usd=2", "uniform"]);
+        assert_eq!((asked.len(), failure.as_deref()), (1, Some("1 of 2 policies could not be asked about")));
+        let why = "`value_usd` has no effect under objective success; leave it out";
+        assert!(text.contains(&format!("\nobjective=success,value_usd=2: not estimated; {why}.\n")), "{text}");
+        assert!(text.contains("80.0 %") && text.contains("\nLeft out are decisions 12 for retries.\n"), "{text}");
+        let (_, asked, failure) = ended(Format::Table, &["worst"]);
+        assert!(asked.is_empty() && failure.unwrap().starts_with("--policy worst: is none of always:MODEL"));
         let (text, _, failure) = ended(Format::Table, &["always:no/such"]);
         assert!(text.is_empty() && failure.unwrap().contains("no such model"), "nothing to show: {text}");
     }
@@ -315,10 +352,11 @@ mod tests {
         let (text, asked) = printed(Format::Table);
         assert_eq!(asked, ["uniform triage Some(1.5)", "always:a/b triage Some(1.5)"]);
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[1].starts_with("as it was") && lines[1].contains("91.0 %"), "{text}");
+        assert!(lines[1].starts_with("as it was, drawn") && lines[1].contains("91.0 %"), "{text}");
         assert!(lines[2].starts_with("uniform") && lines[2].contains("80.0 % (78.0 % to 82.0 %)"), "{text}");
         assert!(lines[2].contains("5,000") && lines[2].trim_end().ends_with("412"), "{text}");
         assert!(lines[3].starts_with("always:a/b") && lines[3].contains(UNKNOWN), "{text}");
+        assert!(text.ends_with(&format!("\n{LEGEND}\n")), "{text}");
         assert!(text.contains("\nuniform: left out are decisions 12 for retries.\n"), "{text}");
         assert!(text.contains("\nalways:a/b: not estimated; they are worth 7 draws of it.\n"), "{text}");
     }
