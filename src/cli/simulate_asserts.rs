@@ -21,6 +21,13 @@ pub(super) struct Condition<'t> {
     right: &'t str,
 }
 
+/// One side of a condition.
+enum Side {
+    Number(f64),
+    /// The place of a policy, and which of its figures.
+    Figure(usize, &'static Figure),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Comparison {
     Less,
@@ -65,32 +72,47 @@ impl<'t> Condition<'t> {
             Comparison::More => left > right,
             Comparison::MoreOrEqual => left >= right,
         });
-        let shown = |side: &str, value: Option<f64>| match value {
+        let shown = |side: &str, value: Option<f64>, other: Option<f64>| match value {
             Some(value) if side.parse::<f64>().is_ok() => value.to_string(),
-            Some(value) => format!("{side} = {value}"),
+            Some(value) => format!("{side} = {}", short(value, other)),
             None => format!("{side} has no value"),
         };
         let say = || {
             format!(
                 "{scenario}: `{}` does not hold: {}, {}",
                 self.text,
-                shown(self.left, left),
-                shown(self.right, right)
+                shown(self.left, left, right),
+                shown(self.right, right, left)
             )
         };
         Ok((!holds).then(say))
     }
 
+    /// Whether all it names exists, for who would rather know before anything is played.
+    ///
+    /// # Errors
+    /// It names a policy or figure that does not exist.
+    pub(super) fn check(&self, policies: &[&str]) -> Result<(), Failure> {
+        [self.left, self.right].into_iter().try_for_each(|side| self.meant(side, policies).map(drop))
+    }
+
     /// A number, or the mean of a figure.
     fn side(&self, text: &str, figures: &dyn Figures) -> Result<Option<f64>, Failure> {
+        Ok(match self.meant(text, &figures.policies())? {
+            Side::Number(number) => Some(number),
+            Side::Figure(place, figure) => figures.figure(place, figure).mean,
+        })
+    }
+
+    /// What a side means, of these policies.
+    fn meant(&self, text: &str, names: &[&str]) -> Result<Side, Failure> {
         if let Ok(number) = text.parse::<f64>() {
-            return Ok(Some(number));
+            return Ok(Side::Number(number));
         }
         let (policy, figure) = match text.rsplit_once('.') {
             Some((policy, figure)) => (Some(policy), figure),
             None => (None, text),
         };
-        let names = figures.policies();
         let Some(place) = policy.map_or(Some(0), |wanted| names.iter().position(|name| *name == wanted)) else {
             let (wanted, known) = (policy.unwrap_or_default(), names.join(", "));
             return Err(Failure::Usage(format!("`{}`: no policy `{wanted}`: there are {known}", self.text)));
@@ -103,8 +125,15 @@ impl<'t> Condition<'t> {
                 known.join(", ")
             )));
         };
-        Ok(figures.figure(place, figure).mean)
+        Ok(Side::Figure(place, figure))
     }
+}
+
+/// A figure as people read it: to four digits that count, unless more are needed to tell it from the `other`.
+fn short(value: f64, other: Option<f64>) -> f64 {
+    let to_four = |value: f64| format!("{value:.3e}").parse().unwrap_or(value);
+    let alike = other.is_some_and(|other| other != value && to_four(other) == to_four(value));
+    if alike { value } else { to_four(value) }
 }
 
 #[cfg(test)]
@@ -143,12 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn figures_are_short_unless_that_would_hide_why() {
+        assert_eq!([short(0.857_323_482, Some(0.9)), short(12_345.678, None)], [0.8573, 12_350.0]);
+        assert_eq!(short(0.899_999_9, Some(0.9)), 0.899_999_9);
+    }
+
+    #[test]
     fn what_is_no_condition_is_refused() {
         for wrong in ["", "router.regret", "< 3", "router.regret <", "router.regret = 3"] {
             assert!(Condition::parse(wrong).is_err(), "{wrong}");
         }
         for wrong in ["nobody.regret < 3", "router.nothing < 3"] {
-            assert!(Condition::parse(wrong).unwrap().broken("s", &Two).is_err(), "{wrong}");
+            let condition = Condition::parse(wrong).unwrap();
+            assert!(condition.broken("s", &Two).is_err() && condition.check(&Two.policies()).is_err(), "{wrong}");
         }
     }
 }

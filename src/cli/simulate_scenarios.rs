@@ -15,9 +15,8 @@ use super::setup;
 use super::simulate::SimulateArgs;
 use super::simulate_asserts::{Condition, Figures};
 use super::simulate_files;
-use crate::catalogue_source::{self, AllOf};
+use crate::catalogue_source::{self, AllOf, Loaded};
 use crate::config::parse_scenario;
-use crate::domain::catalog::Catalog;
 use crate::simulation::figures::{Figure, Run, Summary};
 use crate::simulation::play::{PlayError, play};
 use crate::simulation::runner::replicate;
@@ -90,9 +89,12 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let conditions = args.asserts.iter().map(|text| Condition::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let catalogue = catalogue_source::load(flags.models.as_deref().map(Path::new));
-    let catalogue = catalogue.map_err(|error| setup::bad_catalogue(&error))?.catalog;
+    let catalogue = catalogue.map_err(|error| setup::bad_catalogue(&error))?;
     let read = |path| read(path, &catalogue, args);
     let mut all = args.scenarios.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    for (played, condition) in all.iter().flat_map(|played| conditions.iter().map(move |c| (played, c))) {
+        condition.check(&played.policies())?;
+    }
     let folders = folders(args, &all)?;
     let mut listing = Listing::new(&COLUMNS);
     for played in &mut all {
@@ -140,12 +142,12 @@ fn folders(args: &SimulateArgs, all: &[Played]) -> Result<Vec<PathBuf>, Failure>
     Ok(folders)
 }
 
-fn read(path: &Path, catalogue: &Catalog, args: &SimulateArgs) -> Result<Played, Failure> {
+fn read(path: &Path, catalogue: &Loaded, args: &SimulateArgs) -> Result<Played, Failure> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|e| Failure::BadConfiguration(format!("error: cannot read {shown}: {e}")))?;
     let name = path.file_stem().map_or_else(|| shown.clone(), |stem| stem.to_string_lossy().into_owned());
-    let (mut scenario, warnings) = parse_scenario(&text, &shown, &name, catalogue)
+    let (mut scenario, warnings) = parse_scenario(&text, &shown, &name, &catalogue.catalog, &catalogue.from)
         .map_err(|errors| Failure::BadConfiguration(format!("{}{}", AllOf(&errors), not_a_table(path))))?;
     super::models::warn(&warnings);
     scenario.replications = args.reps.unwrap_or(scenario.replications);
@@ -159,7 +161,7 @@ fn read(path: &Path, catalogue: &Catalog, args: &SimulateArgs) -> Result<Played,
         scenario.policies.retain(|p| args.policy.contains(&p.name));
     }
     let file = path.file_name().map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
-    Ok(Played { scenario, text, file, catalogue: catalogue.version().to_owned(), runs: Vec::new() })
+    Ok(Played { scenario, text, file, catalogue: catalogue.catalog.version().to_owned(), runs: Vec::new() })
 }
 
 /// What is said to who gives a table instead of a scenario; nothing where the file is not called one.

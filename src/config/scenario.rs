@@ -43,7 +43,7 @@ const PLAIN: [&str; 9] =
     ["router", "cheapest", "dearest", "uniform", "epsilon_greedy", "ucb1", "klucb", "thompson", "oracle"];
 
 /// The scenario written in `text`; `file` is what its errors call it, `name` what it is called where it does not say, and
-/// `catalogue` has the prices of models that have none of their own.
+/// `catalogue`, read from `catalogue_from`, has the prices of models that have none of their own.
 ///
 /// # Errors
 /// Everything that is wrong with it, in file order.
@@ -52,16 +52,18 @@ pub fn parse_scenario(
     file: &str,
     name: &str,
     catalogue: &Catalog,
+    catalogue_from: &str,
 ) -> Result<(Scenario, Vec<Warning>), Vec<ConfigError>> {
     let (document, syntax) = DeTable::parse_recoverable(text);
     let reader = Reader::new(file, text);
-    let scenario = reader.root(document.get_ref(), &syntax).map(|root| read(root, name, catalogue));
+    let scenario =
+        reader.root(document.get_ref(), &syntax).map(|root| read(root, name, Models::new(catalogue, catalogue_from)));
     reader.finish(scenario)
 }
 
-fn read(root: Section<'_>, name: &str, catalogue: &Catalog) -> Scenario {
+fn read(root: Section<'_>, name: &str, mut models: Models<'_>) -> Scenario {
     let start = root.get("start").and_then(|v| v.day()).unwrap_or(START);
-    let mut models = Models::new(catalogue, start);
+    models.start = start;
     let tasks = read_tasks(&root, &mut models);
     let workflows = read_workflows(&root, &tasks);
     if let Some(place) =

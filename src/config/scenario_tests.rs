@@ -23,7 +23,7 @@ success = 0.8
 "#;
 
 fn parse(text: &str) -> Result<Scenario, String> {
-    let parsed = parse_scenario(text, "s.toml", "s", &Catalog::default());
+    let parsed = parse_scenario(text, "s.toml", "s", &Catalog::default(), "models.toml");
     parsed
         .map(|(scenario, _)| scenario)
         .map_err(|errors| errors.iter().map(|e| e.0.one_line()).collect::<Vec<_>>().join("\n"))
@@ -107,7 +107,9 @@ fn every_mistake_is_named_with_its_place_and_the_nearest_name() {
         assert!(parse(&named).unwrap_err().contains("cannot name a folder"), "{name}");
     }
     assert!(parse("calls = 3\n").unwrap_err().contains("`task` is missing"));
-    assert!(parse(&WORLD.replace("price = ", "prize = ")).unwrap_err().contains("has no price here"));
+    let unknown = parse(&WORLD.replace("price = ", "prize = ")).unwrap_err();
+    assert!(unknown.contains("no model of the catalogue (models.toml) is called"), "{unknown}");
+    assert!(unknown.contains("has no price here") && unknown.contains("another catalogue with --models"), "{unknown}");
     let twice = with("[[task]]\nid = \"u\"\n[[task.candidate]]\nmodel = \"a/one\"\nsuccess = 1\ncost_usd = \"1\"\n");
     assert!(twice.unwrap_err().contains("another price than where it stands first"));
 }

@@ -30,13 +30,16 @@ const ATTEMPTS_MAX: u64 = 100;
 /// The models a scenario uses.
 pub(super) struct Models<'c> {
     catalogue: &'c Catalog,
-    start: UnixMillis,
+    catalogue_from: &'c str,
+    /// When the scenario starts: prices are those of then.
+    pub(super) start: UnixMillis,
     used: Vec<Arc<Model>>,
 }
 
 impl<'c> Models<'c> {
-    pub(super) fn new(catalogue: &'c Catalog, start: UnixMillis) -> Self {
-        Self { catalogue, start, used: Vec::new() }
+    /// None yet, of a catalogue that was read from `catalogue_from`.
+    pub(super) fn new(catalogue: &'c Catalog, catalogue_from: &'c str) -> Self {
+        Self { catalogue, catalogue_from, start: UnixMillis(0), used: Vec::new() }
     }
 
     /// All of them, in the order they were named.
@@ -74,10 +77,11 @@ impl<'c> Models<'c> {
         if known.is_none() && own.is_none() && !is_priced {
             let known = self.catalogue.models().iter().map(|m| &*m.id);
             let near = nearest(name, known).map(|near| format!("did you mean {}?", quoted(near)));
-            let help =
-                near.or_else(|| Some("or write `price = { input = \"2.50\", output = \"10\" }` beside it".to_owned()));
-            value
-                .error(format!("no model of the catalogue is called {}, and it has no price here", quoted(name)), help);
+            let other = "give another catalogue with --models, or write `price = { input = \"2.50\", output = \"10\" }` beside it";
+            let from = self.catalogue_from;
+            let say =
+                format!("no model of the catalogue ({from}) is called {}, and it has no price here", quoted(name));
+            value.error(say, near.or_else(|| Some(other.to_owned())));
             return None;
         }
         let id: Arc<str> = known.as_ref().filter(|_| own.is_none()).map_or_else(|| name.into(), |m| m.id.clone());
