@@ -21,3 +21,27 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
 pub(super) fn unreadable(path: &Path, error: &dyn Display) -> Failure {
     Failure::Failed(format!("cannot read {}: {error}", path.display()))
 }
+
+/// Counts lines as an editor does. The reader's own count is behind where lines end with CR and LF or are empty.
+pub(super) struct LineCounter<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl<'a> LineCounter<'a> {
+    /// Before the first row of the text.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, line: 1 }
+    }
+
+    /// The line of the row that the reader found from `start` on; not before the row asked for last.
+    pub(super) fn line(&mut self, start: u64) -> u64 {
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        while let Some(byte) = self.bytes.get(self.at).filter(|b| self.at < start || matches!(b, b'\r' | b'\n')) {
+            self.line += u64::from(*byte == b'\n');
+            self.at += 1;
+        }
+        self.line
+    }
+}

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::human::printable;
+use super::input_file::LineCounter;
 use super::words;
 use crate::wire::pb::GoalState;
 
@@ -79,7 +80,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Filled, Vec<Fault>> {
     let header = reader.byte_headers().map_err(|error| vec![Fault::new(1, "", error.to_string())])?.clone();
     let places = Places::of(&header)?;
     let (mut filled, mut faults) = (Filled { graded: Vec::new(), ungraded: 0 }, Vec::new());
-    let (mut counter, mut lines) = (LineCounter { bytes, at: 0, line: 1 }, HashMap::new());
+    let (mut counter, mut lines) = (LineCounter::new(bytes), HashMap::new());
     for record in reader.byte_records() {
         let record = record.map_err(|error| vec![Fault::new(1, "", error.to_string())])?;
         let line = counter.line(record.position().map_or(0, csv::Position::byte));
@@ -96,25 +97,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<Filled, Vec<Fault>> {
         }
     }
     if faults.is_empty() { Ok(filled) } else { Err(faults) }
-}
-
-/// Counts lines as an editor does. The reader's own count is behind where lines end with CR and LF or are empty.
-struct LineCounter<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    line: u64,
-}
-
-impl LineCounter<'_> {
-    /// The line of the row that the reader found from `start` on; not before the row asked for last.
-    fn line(&mut self, start: u64) -> u64 {
-        let start = usize::try_from(start).unwrap_or(usize::MAX);
-        while let Some(byte) = self.bytes.get(self.at).filter(|b| self.at < start || matches!(b, b'\r' | b'\n')) {
-            self.line += u64::from(*byte == b'\n');
-            self.at += 1;
-        }
-        self.line
-    }
 }
 
 /// Where the columns stand.

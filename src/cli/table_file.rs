@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failure::Failure;
@@ -231,17 +231,16 @@ type Text = fn(&csv::StringRecord, usize) -> &str;
 
 /// Rows of a CSV file and where its columns stand.
 struct Rows {
-    shown: String,
+    path: PathBuf,
     reader: csv::Reader<Box<dyn Read>>,
     header: csv::StringRecord,
 }
 
 impl Rows {
     fn open(path: &Path) -> Result<Self, Failure> {
-        let shown = path.display().to_string();
         let mut reader = csv::Reader::from_reader(input_file::open(path)?);
         let header = reader.headers().map_err(|e| input_file::unreadable(path, &e))?.clone();
-        Ok(Self { shown, reader, header })
+        Ok(Self { path: path.to_owned(), reader, header })
     }
 
     fn find(&self, name: &str) -> Option<usize> {
@@ -249,7 +248,7 @@ impl Rows {
     }
 
     fn need(&self, name: &str) -> Result<usize, Failure> {
-        self.find(name).ok_or_else(|| Failure::Failed(format!("{}: there is no column `{name}`", self.shown)))
+        self.find(name).ok_or_else(|| Failure::Failed(format!("{}: there is no column `{name}`", self.path.display())))
     }
 
     /// Hands every row to `take`; a complaint gets its file and line.
@@ -257,12 +256,34 @@ impl Rows {
         let text: Text = |row, at| row.get(at).unwrap_or_default().trim();
         let mut row = csv::StringRecord::new();
         loop {
-            let more = self.reader.read_record(&mut row);
-            if !more.map_err(|e| Failure::Failed(format!("{}: {e}", self.shown)))? {
+            if !self.reader.read_record(&mut row).map_err(|error| self.unread(&error))? {
                 return Ok(());
             }
-            let line = row.position().map_or(0, csv::Position::line);
-            take(&row, text).map_err(|what| Failure::Failed(format!("{}:{line}: {what}", self.shown)))?;
+            take(&row, text).map_err(|what| self.fault(row.position(), &what))?;
+        }
+    }
+
+    fn unread(&self, error: &csv::Error) -> Failure {
+        let what = match error.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("{len} cells where the header has {expected_len}")
+            }
+            csv::ErrorKind::Utf8 { .. } => "this is not UTF-8".to_owned(),
+            _ => return input_file::unreadable(&self.path, error),
+        };
+        self.fault(error.position(), &what)
+    }
+
+    /// A complaint about the row there. The file is read once more to count its lines.
+    fn fault(&self, at: Option<&csv::Position>, what: &str) -> Failure {
+        let mut bytes = Vec::new();
+        let start = at.map_or(0, csv::Position::byte);
+        match input_file::open(&self.path).map(|mut file| file.read_to_end(&mut bytes)) {
+            Ok(Ok(_)) => {
+                let line = input_file::LineCounter::new(&bytes).line(start);
+                Failure::Failed(format!("{}:{line}: {what}", self.path.display()))
+            }
+            _ => Failure::Failed(format!("{}: {what}", self.path.display())),
         }
     }
 }
@@ -271,7 +292,7 @@ impl Rows {
 mod tests {
     use super::*;
 
-    fn file(dir: &Path, name: &str, text: &str) -> std::path::PathBuf {
+    fn file(dir: &Path, name: &str, text: &str) -> PathBuf {
         let path = dir.join(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -347,5 +368,22 @@ mod tests {
         assert!(say(&format!("{head}t,q,a,1,\nt,q,b,1,-1\n")).ends_with("t.csv:3: `-1` is no amount"));
         assert!(say(&format!("{head}t,q,a,1,1000001\n")).ends_with("t.csv:2: 1000001 USD is too much for one call"));
         assert!(say(&format!("{head}t,q,a,1,\nt,q,a,1,\n")).contains("t.csv:3: this model has an outcome"));
+        assert!(say(&format!("{head}t,q,a,1,\nt,q,b\n")).ends_with("t.csv:3: 3 cells where the header has 5"));
+    }
+
+    #[test]
+    fn lines_are_those_an_editor_shows_whatever_ends_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = ["task_type,query_id,model,success", "t,\"q\n1\",a,1", "", "t,q2,a,1"];
+        for end in ["\n", "\r\n"] {
+            for (last, what) in [
+                ("t,q3,a,maybe", "success is `maybe`: it must be 1 or 0"),
+                ("t,q3,a", "3 cells where the header has 4"),
+            ] {
+                let path = file(dir.path(), "t.csv", &([&rows[..], &[last, ""]].concat().join(end)));
+                let said = read(&path, &Prices::default(), &Arc::default()).unwrap_err().to_string();
+                assert!(said.ends_with(&format!("t.csv:6: {what}")), "{end:?}: {said}");
+            }
+        }
     }
 }
