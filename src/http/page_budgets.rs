@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::figures::{count, instant, many, percent, usd};
 use super::page::or_dash;
 use super::page_goals::{row, table};
+use crate::insights::measured;
 use crate::wire::pb;
 
 /// Accounts shown; the others are told of.
@@ -46,7 +47,7 @@ fn alert(of: &pb::Alert) -> Markup {
 fn amount(measure: &str, n: f64) -> String {
     match measure {
         "usd" => usd(n),
-        measure => format!("{} {measure}", count(n.max(0.0).round() as u64)),
+        measure => measured(n.max(0.0).round() as u64, measure),
     }
 }
 
@@ -120,7 +121,7 @@ mod tests {
             max: 1.04,
             share_exhausted: 0.015,
         };
-        let never = pb::BudgetUse { resets_at: None, ..account("<b>", "calls") };
+        let never = pb::BudgetUse { resets_at: None, held: 1.0, ..account("<b>", "calls") };
         let html = shown(pb::BudgetInsights {
             accounts: vec![account("billing", "usd"), never],
             accounts_total: 2,
@@ -133,7 +134,8 @@ mod tests {
             "$50.00",
             "$500.00",
             "1 Dec 2026 00:00 UTC",
-            "50 calls",
+            "500 calls",
+            "1 call<",
             "never",
             "&lt;b&gt;",
             "1,200",

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use super::figures::{change, count, percent, usd};
 use super::page::{or_dash, rate};
+use crate::insights::measured;
 use crate::wire::pb;
 
 const WORKFLOWS_CAPTION: &str =
@@ -133,7 +134,7 @@ fn and_below(goals: u64, below: u64) -> Markup {
 
 fn tool(of: &pb::Efficiency) -> Markup {
     let cells = [
-        html! { (count(of.calls)) @if of.retries > 0 { " " span.interval { (count(of.retries)) " retries" } } },
+        html! { (count(of.calls)) @if of.retries > 0 { " " span.interval { (measured(of.retries, "retries")) } } },
         rate(of.failure_rate, of.failure_rate_interval.as_ref()),
         or_dash(of.price_per_call_usd.map(usd), "cost unknown"),
         or_dash(of.attempts_per_completion.map(|n| format!("{n:.2}")), "none completed"),

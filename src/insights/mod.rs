@@ -61,7 +61,7 @@ pub use report_goals::{
     Spread, StateRow, Variant, Waste,
 };
 pub use report_savings::{AcceptanceStanding, ArmRow, Savings, SavingsRow, SavingsStanding, UnprovenEstimate};
-pub use sentence::{grouped, shown_percent};
+pub use sentence::{grouped, measured, shown_percent};
 pub use spend::{Explanation, explain_spend};
 
 use std::collections::BTreeSet;

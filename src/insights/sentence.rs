@@ -165,7 +165,7 @@ pub(super) fn percent(share: f64) -> String {
 pub fn shown_percent(share: f64) -> f64 {
     match share * 100.0 {
         p if p > 0.0 && p < 0.05 => 0.1,
-        p if p < 100.0 && p >= 99.95 => 99.9,
+        p if (99.95..100.0).contains(&p) => 99.9,
         p => p,
     }
 }
@@ -202,6 +202,17 @@ pub(super) fn number(n: f64) -> String {
     grouped(&format!("{n:.0}"))
 }
 
+/// So much of what a budget measures other than money: "1 call", "2,000 tokens".
+#[must_use]
+pub fn measured(n: u64, measure: &str) -> String {
+    let unit = match (n, measure) {
+        (1, "retries") => "retry",
+        (1, of) => of.strip_suffix('s').unwrap_or(of),
+        (_, of) => of,
+    };
+    format!("{} {unit}", grouped(&n.to_string()))
+}
+
 /// Digits in groups of three: `1234567` is `1,234,567`.
 #[must_use]
 pub fn grouped(digits: &str) -> String {
@@ -226,6 +237,8 @@ mod tests {
         assert_eq!(amounts.map(usd), texts);
         assert_eq!([0.02, 0.01, 0.005].map(points), ["2 points", "1 point", "0.5 points"]);
         assert_eq!([0.9, 1.0].map(percent), ["90.0 %", "100.0 %"]);
+        let counts = [(1, "calls"), (1, "retries"), (0, "calls"), (2_000, "tokens")];
+        assert_eq!(counts.map(|(n, of)| measured(n, of)), ["1 call", "1 retry", "0 calls", "2,000 tokens"]);
         let nearly = [0.499_767_65 / 0.5, 0.999_8, 0.999_5, 0.000_1, 0.0, 1.000_1];
         assert_eq!(nearly.map(percent), ["99.9 %", "99.9 %", "99.9 %", "0.1 %", "0.0 %", "100.0 %"]);
         assert_eq!([1.0, 0.999, 0.5, 0.0].map(chance), ["over 99.9 %", "99.9 %", "50.0 %", "below 0.1 %"]);

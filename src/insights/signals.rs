@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::cheaper;
 use super::report::TaskInsights;
 use super::report_goals::{BudgetUse, Efficiency, Signal, SignalKind};
-use super::sentence::{number, percent, usd};
+use super::sentence::{measured, number, percent, usd};
 use crate::domain::budget::Measure;
 use crate::domain::flag::FlagStanding;
 use crate::domain::money::NANO_PER_USD;
@@ -150,7 +150,7 @@ fn nearly_used(account: &BudgetUse) -> Option<Signal> {
     let used = account.utilisation.filter(|used| *used >= NEARLY_USED)?;
     let amount = |n: u64| match account.measure {
         Measure::Usd => usd(n as f64 / NANO_PER_USD as f64),
-        measure => format!("{n} {}", measure.as_str()),
+        measure => measured(n, measure.as_str()),
     };
     let BudgetUse { budget, instance, .. } = account;
     let sentence = format!(

@@ -296,8 +296,11 @@ mod tests {
     #[test]
     fn every_map_of_the_record_is_known_as_one() {
         let event = EVENT.as_ref().unwrap();
-        let maps =
-            event.parent_pool().all_messages().flat_map(|m| m.fields().collect::<Vec<_>>()).filter(|f| f.is_map());
+        let maps = event
+            .parent_pool()
+            .all_messages()
+            .flat_map(|m| m.fields().collect::<Vec<_>>())
+            .filter(prost_reflect::FieldDescriptor::is_map);
         let maps: std::collections::BTreeSet<String> = maps.map(|field| field.name().to_owned()).collect();
         assert_eq!(maps, MAPS.map(str::to_owned).into());
     }
