@@ -99,8 +99,8 @@ impl Line {
     }
 
     /// What is used up, where `purse` (the nearest, if any) holds no more either.
-    fn exhausted(&self, of_goal: bool, purse: Option<&Self>, refused: Option<&Need>) -> Exhausted {
-        let sentence = || self.sentence(of_goal, purse, refused);
+    fn exhausted(&self, goal: &str, purse: Option<&Self>, refused: Option<&Need>) -> Exhausted {
+        let sentence = || self.sentence(goal, purse, refused);
         let message = if self.message.is_empty() { sentence() } else { self.message.clone() };
         Exhausted {
             budget: self.opened.budget.clone(),
@@ -115,13 +115,14 @@ impl Line {
         }
     }
 
-    fn sentence(&self, of_goal: bool, purse: Option<&Self>, refused: Option<&Need>) -> String {
+    fn sentence(&self, goal: &str, purse: Option<&Self>, refused: Option<&Need>) -> String {
         let amount = |n: u64| match self.opened.measure {
             Measure::Usd => NanoUsd(n).to_string(),
             measure => format!("{n} {}", measure.as_str()),
         };
         let whose = match self.opened.scope {
-            Scope::Goal => "this goal".to_owned(),
+            // One further up is named: it is another than the caller asked for.
+            Scope::Goal if self.opened.goal == goal => "this goal".to_owned(),
             Scope::User => "this user".to_owned(),
             scope => format!("{} {}", scope.as_str(), self.opened.instance),
         };
@@ -140,7 +141,9 @@ impl Line {
             OnExceed::RequireApproval if purse.is_some() => {
                 "somebody has to grant the goal more, or to raise the limit"
             }
-            OnExceed::RequireApproval if of_goal => "somebody has to grant the goal money, or to raise the limit",
+            OnExceed::RequireApproval if !goal.is_empty() => {
+                "somebody has to grant the goal money, or to raise the limit"
+            }
             OnExceed::RequireApproval => "somebody has to raise its limit",
             OnExceed::ReturnPartial => "the answer is given with what there is",
             OnExceed::HandOff => "a person takes over",
@@ -163,10 +166,10 @@ impl Line {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Admission {
     pub(super) lines: Vec<Line>,
-    /// What is left of the money granted to the goal and to those above it, nearest first.
+    /// The goal the call is of; empty: none.
     pub(super) purses: Vec<Line>,
     /// The call is of a goal.
-    of_goal: bool,
+    goal: String,
 }
 
 impl Admission {
@@ -189,7 +192,7 @@ impl Admission {
     /// refused, `None` where one is let through.
     pub(super) fn exhausted(&self, line: usize, refused: Option<&Need>) -> Exhausted {
         let line = &self.lines[line];
-        line.exhausted(self.of_goal, self.purses.first().filter(|_| line.asks_approval()), refused)
+        line.exhausted(&self.goal, self.purses.first().filter(|_| line.asks_approval()), refused)
     }
 
     /// Whether a budget of money keeps calls from being made: then a call of unknown price cannot be let through.
@@ -252,7 +255,7 @@ impl Engine {
         }
         let asks = lines.iter().any(Line::asks_approval);
         let purses = if asks { self.purses(&chain, now) } else { Vec::new() };
-        Admission { lines, purses, of_goal: !site.goal.is_empty() }
+        Admission { lines, purses, goal: site.goal.to_owned() }
     }
 
     /// A goal and those above it, nearest first; a goal never heard of will stand below `parent`.

@@ -184,6 +184,18 @@ fn a_downgrade_serves_the_cheapest_that_fits_whenever_the_choice_does_not() {
 }
 
 #[test]
+fn a_goal_further_up_whose_budget_is_used_up_is_named() {
+    let mut engine = with(vec![budget("b", Scope::Goal, Period::PerGoal, "1", OnExceed::Block)]);
+    spend(&mut engine, "p", "1");
+    let mut below = ask("q", 2_000);
+    below.asked.parent_goal = "p".to_owned();
+    let message = "The budget of goal p does not hold this call ($0.00 of $1.00 left): the call was not made.";
+    assert_eq!(said(&decide(&mut engine, &below, NOW)).message, message);
+    let own = said(&decide(&mut engine, &ask("p", 2_000), NOW)).message.clone();
+    assert_eq!(own, message.replace("goal p", "this goal"));
+}
+
+#[test]
 fn a_warning_lets_the_call_through_and_says_so() {
     let mut engine = with(vec![budget("b", Scope::Goal, Period::PerGoal, "1", OnExceed::Warn)]);
     spend(&mut engine, "g", "1");
