@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::args::{Format, SettingFlags};
 use super::failure::Failure;
-use super::human::short_usd;
+use super::human::{count, percent, printable, short_usd};
 use super::ledger_file::is_ledger;
 use super::listing::{Cell, Column, Listing, tidy};
 use super::replay_files::{self, Replayed};
@@ -60,7 +60,7 @@ pub(super) struct ReplayArgs {
     /// [default: the first two, best_fixed, cheapest, uniform, per_type and oracle]. For a ledger: default (the task types' own
     /// settings, as recorded or as --models says), tolerance=X, cheapest, uniform, always=MODEL [default: the first, cheapest,
     /// uniform, and always= each model].
-    #[arg(long, value_name = "NAME", num_args = 1..)]
+    #[arg(long, value_name = "NAME", num_args = 1.., value_parser = policy_name)]
     pub(super) policy: Vec<String>,
     /// Seed of orders and draws.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -88,7 +88,7 @@ const COLUMNS: [Column; 21] = [
     Column::program("cost_per_success_usd_low"),
     Column::program("cost_per_success_usd_high"),
     Column::number("cost_per_success_usd_last_fifth", "… last fifth"),
-    Column::program("cost_known_share"),
+    Column::number("cost_known_share", "Cost known"),
     Column::program("cost_basis"),
     Column::number("lost_to_best_fixed", "Successes lost to best fixed"),
     Column::program("lost_to_per_type"),
@@ -126,23 +126,22 @@ fn run_tables(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Result<
     let names: Vec<String> =
         if args.policy.is_empty() { SHOWN.map(str::to_owned).to_vec() } else { args.policy.clone() };
     args.out.as_deref().map_or(Ok(()), claim)?;
-    let (mut listing, mut replayed) = (Listing::new(&COLUMNS), Vec::new());
+    let (mut listing, mut replayed, mut part_priced) = (Listing::new(&COLUMNS), Vec::new(), Vec::new());
     for table in &tables {
         let choosers = names.iter().filter_map(|name| match Chooser::named(name, table) {
             Some(chooser) => Some(Ok((name, chooser))),
             // Without costs nobody is the cheapest, without features nobody uses them; who did not ask for it need not know.
             None if args.policy.is_empty() => None,
-            None => Some(Err(Failure::Usage(format!(
-                "no policy `{name}` for {}: there are {}, dearest, tolerance=X, siblings=N, always=MODEL",
-                table.name,
-                SHOWN.join(", ")
-            )))),
+            None => Some(Err(Failure::Usage(no_policy(name, table)))),
         });
         let choosers = choosers.collect::<Result<Vec<_>, _>>()?;
         let known = Known::of(table);
         for (name, chooser) in &choosers {
             let passes = replay(table, chooser, args.shuffles as usize, args.passes, args.seed, || ());
             listing.push(row(table, name, chooser, &passes, &known));
+            if known_share(&passes).is_some_and(|share| share < 1.0) {
+                part_priced.push(format!("{} ({})", printable(name), printable(&table.name)));
+            }
             if args.out.is_some() {
                 replayed.push(Replayed { dataset: table.name.clone(), policy: (*name).clone(), passes });
             }
@@ -154,25 +153,63 @@ fn run_tables(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Result<
         replay_files::write(folder, &said, &listing, &replayed)?;
     }
     listing.print(format, out)?;
-    if format == Format::Table { legend(&tables, args, out) } else { Ok(()) }
+    if format == Format::Table { legend(&tables, &part_priced, args, out) } else { Ok(()) }
+}
+
+/// Why there is no such policy for a table.
+fn no_policy(name: &str, table: &Table) -> String {
+    if let Some(model) = name.strip_prefix("always=") {
+        return format!("`{name}`: no model `{model}` in {}; there are {}", table.name, table.models.join(", "));
+    }
+    format!(
+        "no policy `{name}` for {}: there are {}, dearest, tolerance=X, siblings=N, always=MODEL",
+        table.name,
+        SHOWN.join(", ")
+    )
+}
+
+/// A policy's name as rows have it; `always:MODEL`, as what-if questions spell it, means the same here.
+#[expect(clippy::unnecessary_wraps, reason = "a parser of flags may fail")]
+fn policy_name(text: &str) -> Result<String, String> {
+    Ok(text.strip_prefix("always:").map_or_else(|| text.to_owned(), |model| format!("always={model}")))
 }
 
 /// What the figures mean, below them.
-fn legend(tables: &[Table], args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    writeln!(
-        out,
-        "\nMeans of {} passes, each in an order of its own. Last fifth: when most is learned.",
-        args.shuffles
-    )?;
+fn legend(tables: &[Table], part_priced: &[String], args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let means = match args.shuffles {
+        1 => "One pass, in an order of its own.".to_owned(),
+        n => format!("Means of {n} passes, each in an order of its own."),
+    };
+    writeln!(out, "\n{means} Last fifth: when most is learned.")?;
     writeln!(
         out,
         "Successes lost to best fixed: a pass's successes below those of the model that is best over the whole table."
     )?;
     writeln!(
         out,
-        "Success: successes ÷ queries. USD a query: cost ÷ queries of known cost. USD a success: cost ÷ successes."
+        "Success: successes ÷ queries. USD a query: cost ÷ queries of known cost. USD a success: the same cost ÷ their successes."
     )?;
     writeln!(out, "best_fixed, per_type and oracle know the table beforehand; a router cannot.")?;
+    if !part_priced.is_empty() {
+        writeln!(
+            out,
+            "Not every cost is known of {}: what is not is in no figure in USD, so compare these with no others (--prices prices \
+             them).",
+            part_priced.join(", ")
+        )?;
+    }
+    for table in tables {
+        for (model, lacking) in table.lacking() {
+            writeln!(
+                out,
+                "{}: no row of {} for {} of {} queries: there it is not on offer, and a policy that takes it all the same passes on.",
+                printable(&table.name),
+                printable(&table.models[model]),
+                count(lacking),
+                count(table.queries.len() as u64)
+            )?;
+        }
+    }
     for table in tables.iter().filter(|t| t.basis == CostBasis::InputAlone) {
         writeln!(out, "{}: costs are those of the prompts alone, since no row tells completion tokens.", table.name)?;
     }
@@ -222,12 +259,25 @@ impl Known {
     }
 }
 
+/// Mean share of the queries whose cost is known, in [0, 1]; `None` without passes.
+fn known_share(passes: &[Pass]) -> Option<f64> {
+    Summary::of(passes.iter().map(|p| (p.all.queries > 0).then(|| p.all.costed as f64 / p.all.queries as f64)))
+        .mean
+        .map(tidy)
+}
+
+/// To a tenth; what rounds to nothing has no sign.
+fn tenths(x: f64) -> String {
+    format!("{:.1}", (x * 10.0).round() / 10.0 + 0.0)
+}
+
 fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Known) -> Vec<Cell> {
     let all = |of: &dyn Fn(&Tally) -> Option<f64>| Summary::of(passes.iter().map(|p| of(&p.all))).map(tidy);
     let last = |of: &dyn Fn(&Tally) -> Option<f64>| Summary::of(passes.iter().map(|p| of(&p.last_fifth))).map(tidy);
     let queries = passes.iter().map(|p| p.all.queries).sum::<u64>() / passes.len().max(1) as u64;
     let success = all(&Tally::success_rate);
     let (cost, per_success) = (all(&Tally::cost_usd_per_query), all(&Tally::cost_per_success_usd));
+    let known_cost = known_share(passes);
     let lost = |best: f64| success.mean.map(|rate| tidy((best - rate) * queries as f64));
     let model = match chooser {
         Chooser::Fixed(model) => table.models[*model].clone(),
@@ -235,7 +285,7 @@ fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Kn
     };
     let rate = |x: Option<f64>| Cell::shown(x, x.map_or_else(|| "–".to_owned(), |x| format!("{x:.4}")));
     let usd = |x: Option<f64>| Cell::shown(x, x.map_or_else(|| "–".to_owned(), short_usd));
-    let count = |x: Option<f64>| Cell::shown(x, x.map_or_else(|| "–".to_owned(), |x| format!("{x:.1}")));
+    let number = |x: Option<f64>| Cell::shown(x, x.map_or_else(|| "–".to_owned(), tenths));
     vec![
         table.name.clone().into(),
         name.into(),
@@ -252,15 +302,15 @@ fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Kn
         per_success.low.into(),
         per_success.high.into(),
         usd(last(&Tally::cost_per_success_usd).mean),
-        all(&|t| Some(t.costed as f64 / t.queries.max(1) as f64)).mean.into(),
+        Cell::shown(known_cost, known_cost.map_or_else(String::new, percent)),
         match table.basis {
             CostBasis::Whole => "whole",
             CostBasis::InputAlone => "input_alone",
         }
         .into(),
-        count(lost(known.best_fixed)),
-        count(lost(known.per_type)),
-        count(lost(known.oracle)),
+        number(lost(known.best_fixed)),
+        number(lost(known.per_type)),
+        number(lost(known.oracle)),
         model.into(),
     ]
 }
@@ -268,6 +318,13 @@ fn row(table: &Table, name: &str, chooser: &Chooser, passes: &[Pass], known: &Kn
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_rounds_to_nothing_has_no_sign() {
+        for (x, text) in [(-0.04, "0.0"), (-0.0, "0.0"), (-0.06, "-0.1"), (12.34, "12.3")] {
+            assert_eq!(tenths(x), text);
+        }
+    }
 
     #[test]
     fn a_column_that_says_what_came_of_a_query_is_no_feature() {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::listing::Listing;
-use super::simulate_files::{MADE_BY, MANIFEST, csv, digest, put, words};
+use super::simulate_files::{MANIFEST, REPLAYED_BY, csv, digest, put, words};
 use super::simulate_plots as plots;
 use crate::simulation::replay::Pass;
 use crate::simulation::table::Tally;
@@ -44,7 +44,7 @@ pub(super) fn leave(folder: &Path, said: &Value, files: &[(String, String)]) -> 
     let manifest = |files: &[(String, String)]| {
         let digests: Map<String, Value> =
             files.iter().map(|(name, text)| (name.clone(), digest(text).into())).collect();
-        let whole = json!({ "made_by": MADE_BY, "version": env!("CARGO_PKG_VERSION"), "replay": said, "files_blake3": digests });
+        let whole = json!({ "made_by": REPLAYED_BY, "version": env!("CARGO_PKG_VERSION"), "replay": said, "files_blake3": digests });
         format!("{whole:#}\n")
     };
     // Said first, so that a folder half written is known as ours.

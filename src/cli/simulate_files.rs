@@ -21,6 +21,9 @@ pub(super) const MANIFEST: &str = "manifest.json";
 /// How the manifest of a folder of ours begins.
 pub(super) const MADE_BY: &str = "oddsmaker simulate";
 
+/// How that of a folder of a replay begins.
+pub(super) const REPLAYED_BY: &str = "oddsmaker replay";
+
 /// The plots of a scenario, and the curves they show.
 pub(super) struct Plots {
     /// Points of each policy.
@@ -60,7 +63,7 @@ pub(super) fn claim(folder: &Path) -> Result<(), Failure> {
     let mut inside = fs::read_dir(folder).map_err(|e| Failure::Failed(format!("cannot read {shown}: {e}")))?;
     let text = fs::read_to_string(folder.join(MANIFEST)).unwrap_or_default();
     let manifest: Value = serde_json::from_str(&text).unwrap_or_default();
-    if inside.next().is_none() || manifest["made_by"] == MADE_BY {
+    if inside.next().is_none() || [MADE_BY, REPLAYED_BY].iter().any(|by| manifest["made_by"] == *by) {
         return Ok(());
     }
     Err(Failure::Failed(format!("{shown} holds something else than a simulation: give a new folder, or empty it")))

@@ -27,7 +27,7 @@ pub(super) struct WhatIfArgs {
     server: ServerArgs,
     /// always:MODEL, allow:MODEL,MODEL, uniform, cheapest, best, or settings such as tolerance=0.02,floor=0.05; may be given
     /// several times.
-    #[arg(long, value_name = "POLICY", required = true)]
+    #[arg(long, value_name = "POLICY", required = true, value_parser = policy_name)]
     policy: Vec<String>,
     /// Only decisions of this task type.
     #[arg(long, value_name = "NAME")]
@@ -40,13 +40,20 @@ pub(super) struct WhatIfArgs {
     lookback_hours: Option<f64>,
 }
 
+/// `always=MODEL`, as replays spell it, means the same here.
+#[expect(clippy::unnecessary_wraps, reason = "a parser of flags may fail")]
+fn policy_name(text: &str) -> Result<String, String> {
+    Ok(text.strip_prefix("always=").map_or_else(|| text.to_owned(), |model| format!("always:{model}")))
+}
+
 /// A policy as it was typed, with the answer about it or why there is none.
 type Answered<'a> = (&'a str, Result<pb::EvaluatePolicyResponse, String>);
 
 /// What stands below the table.
 const LEGEND: &str = "\
 As it was, drawn: what really happened in the decisions drawn by chance, on which all of this rests.
-DRAWS: how many of them were looked at. WORTH: as many draws of the policy itself would say as much of it.";
+DRAWS: how many of them were looked at. WORTH: as many draws of the policy itself would say as much of it, by
+the weights of the doubly robust figures; `replay` counts by the plain weights of its figures, usually fewer.";
 
 const COLUMNS: &[Column] = &[
     Column::text("policy", "POLICY"),
@@ -359,6 +366,14 @@ mod tests {
         assert!(text.ends_with(&format!("\n{LEGEND}\n")), "{text}");
         assert!(text.contains("\nuniform: left out are decisions 12 for retries.\n"), "{text}");
         assert!(text.contains("\nalways:a/b: not estimated; they are worth 7 draws of it.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_policy_is_read_in_the_spelling_of_replays_too() {
+        for text in ["always:ollama/a:8b", "always=ollama/a:8b"] {
+            assert_eq!(policy_name(text).as_deref(), Ok("always:ollama/a:8b"));
+        }
+        assert_eq!(policy_name("tolerance=0.02").as_deref(), Ok("tolerance=0.02"));
     }
 
     #[test]

@@ -113,6 +113,12 @@ impl Table {
         tally
     }
 
+    /// Models that some queries lack, each with how many.
+    pub fn lacking(&self) -> impl Iterator<Item = (usize, u64)> {
+        let lacking = |model: usize| self.queries.iter().filter(|q| q.truths[model].is_none()).count() as u64;
+        (0..self.models.len()).map(move |model| (model, lacking(model))).filter(|(_, n)| *n > 0)
+    }
+
     fn of(&self, task: Option<usize>) -> impl Iterator<Item = &Query> {
         self.queries.iter().filter(move |q| task.is_none_or(|task| q.task == task))
     }

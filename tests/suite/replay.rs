@@ -81,6 +81,7 @@ fn a_replay_leaves_its_figures_passes_and_a_plot() {
     assert!(read("quality_cost_t.svg").contains("best_fixed"));
     let manifest: Value = serde_json::from_str(&read("manifest.json")).unwrap();
     assert_eq!(manifest["files_blake3"].as_object().unwrap().len(), 3);
+    assert_eq!(manifest["made_by"], "oddsmaker replay");
     printed(&home, &line);
     fs::write(home_dir(&home).join("replayed/manifest.json"), "{}").unwrap();
     assert_eq!(
@@ -88,6 +89,32 @@ fn a_replay_leaves_its_figures_passes_and_a_plot() {
         Some(1),
         "a folder of somebody else stays as it is"
     );
+}
+
+#[test]
+fn a_table_without_some_costs_or_rows_says_so_and_models_are_named() {
+    let home = Home::new(&catalogues::usual());
+    let unpriced = table().replace(",0.01\n", ",\n").replace("hard,q3,cheap,1,0.0001\n", "");
+    fs::write(home_dir(&home).join("t.csv"), unpriced).unwrap();
+    let line = ["replay", "t.csv", "--shuffles", "1", "--policy", "uniform", "always:dear", "always=cheap"];
+    let found = rows(&home, &[&line[..], &["--format", "json"]].concat());
+    let named: Vec<&str> = found.iter().map(|row| row["policy"].as_str().unwrap()).collect();
+    assert_eq!(named, ["uniform", "always=dear", "always=cheap"], "in either spelling");
+    let share = found[0]["cost_known_share"].as_f64().unwrap();
+    assert!((0.4..0.6).contains(&share) && found[0]["cost_usd_per_query"] == 0.0001, "{}", found[0]);
+    assert_eq!((&found[1]["cost_known_share"], &found[1]["cost_usd_per_query"]), (&0.0.into(), &Value::Null));
+    assert_eq!((&found[2]["cost_known_share"], &found[2]["queries"]), (&1.0.into(), &299.into()));
+    let text = printed(&home, &line);
+    assert!(text.contains("Not every cost is known of uniform (t), always=dear (t): "), "{text}");
+    assert!(text.contains("t: no row of cheap for 1 of 300 queries"), "{text}");
+    assert!(text.contains("\nOne pass, ") && text.contains(" Cost known "), "{text}");
+    for (flag, named, say) in
+        [("--policy", "always=m/nosuch", "`always=m/nosuch`: no model `m/nosuch` in t; there are cheap, dear")]
+    {
+        let refused = home.command(&["replay", "t.csv", flag, named]).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!((refused.status.code(), said.contains(say)), (Some(2), true), "{said}");
+    }
 }
 
 #[test]
