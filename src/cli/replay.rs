@@ -62,6 +62,9 @@ pub(super) struct ReplayArgs {
     /// uniform, and always= each model].
     #[arg(long, value_name = "NAME", num_args = 1.., value_parser = policy_name)]
     pub(super) policy: Vec<String>,
+    /// For a ledger: policies decide only the decisions of this task type.
+    #[arg(long, value_name = "NAME")]
+    pub(super) task: Option<String>,
     /// Seed of orders and draws.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(super) seed: u64,
@@ -113,6 +116,9 @@ pub(super) fn run(flags: &SettingFlags, args: &ReplayArgs, format: Format, out: 
 
 /// Replays every table. Intervals hold nine tenths of the passes.
 fn run_tables(args: &ReplayArgs, format: Format, out: &mut dyn Write) -> Result<(), Failure> {
+    if args.task.is_some() {
+        return Err(Failure::Usage("--task is for ledgers; a table has rows of the task types wanted".to_owned()));
+    }
     let prices = args.prices.as_deref().map(Prices::read).transpose()?.unwrap_or_default();
     let strata = Strata::new(args.feature.clone());
     let strata =

@@ -1,6 +1,7 @@
 //! `oddsmaker replay` of an exported ledger: what really happened, and what other policies would have made of the same
 //! decisions. It needs no daemon and computes no figure.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ pub(super) fn run(flags: &SettingFlags, args: &ReplayArgs, format: Format, out: 
     }
     let given = flags.models.as_deref().map(given).transpose()?;
     let log = ledger_file::read(&args.tables, given.as_ref())?;
-    let relive = Relive::new(&log);
+    let relive = relive(&log, args.task.as_deref())?;
     let deciders = deciders(&args.policy, &relive)?;
     args.out.as_deref().map_or(Ok(()), claim)?;
     let dataset = args.tables.first().map(|path| stem(path)).unwrap_or_default();
@@ -90,10 +91,11 @@ pub(super) fn run(flags: &SettingFlags, args: &ReplayArgs, format: Format, out: 
     let found: Vec<(String, Relived)> = deciders.iter().map(decide).collect();
     bar.finish_and_clear();
     let mut listing = Listing::new(COLUMNS);
-    happened(&log, &dataset, &mut listing);
-    listing.push(row(&dataset, RECORDED_DRAWS, &observed, None));
+    let task = args.task.as_deref();
+    happened(&log, &dataset, task, &mut listing);
+    listing.push(row(&dataset, task, RECORDED_DRAWS, &observed, None));
     for (name, relived) in &found {
-        listing.push(row(&dataset, name, relived, Some(args.shuffles)));
+        listing.push(row(&dataset, task, name, relived, Some(args.shuffles)));
     }
     if let Some(folder) = &args.out {
         let said = json!({ "repetitions": args.shuffles, "seed": args.seed, "exports": args.tables.len() });
@@ -108,7 +110,37 @@ pub(super) fn run(flags: &SettingFlags, args: &ReplayArgs, format: Format, out: 
         replay_files::leave(folder, &said, &files)?;
     }
     listing.print(format, out)?;
-    if format == Format::Table { beneath(&log, &observed, &found, args.shuffles, out) } else { Ok(()) }
+    if format != Format::Table {
+        return Ok(());
+    }
+    if let Some(said) = given.as_ref().and_then(|catalog| undeclared(catalog, &log, &relive.models())) {
+        writeln!(out, "\n{}", printable(&said))?;
+    }
+    beneath(&log, &observed, &found, args, out)
+}
+
+/// The draws of that task type, or all.
+fn relive<'l>(log: &'l Log, task: Option<&str>) -> Result<Relive<'l>, Failure> {
+    let Some(task) = task else { return Ok(Relive::new(log)) };
+    let known = || log.tasks.iter().map(|of| of.name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = Relive::new(log).at(task);
+    found.ok_or_else(|| Failure::Usage(format!("no task type `{task}` in this ledger; there are {}", known())))
+}
+
+/// What stands in the ledger and not in the catalogue that is to decide it; `None`: nothing.
+fn undeclared(catalog: &Catalog, log: &Log, models: &BTreeSet<&str>) -> Option<String> {
+    let tasks = log.tasks.iter().map(|of| of.name.as_str()).filter(|name| catalog.task(name).is_none());
+    let is_model = |name: &str| !matches!(catalog.resolve(name.split('#').next().unwrap_or(name)), Ok(None));
+    let models = models.iter().copied().filter(|name| !is_model(name));
+    let (tasks, models) = (tasks.collect::<Vec<_>>().join(", "), models.collect::<Vec<_>>().join(", "));
+    let settings = catalog.default_task().map_or_else(
+        || "they are decided by the settings as shipped".to_owned(),
+        |task| format!("they are decided by the settings of {}", task.id),
+    );
+    let tasks = (!tasks.is_empty()).then(|| format!("the task types {tasks} ({settings})"));
+    let models = (!models.is_empty()).then(|| format!("the models {models} (they compete with the task type's prior)"));
+    let said: Vec<String> = tasks.into_iter().chain(models).collect();
+    (!said.is_empty()).then(|| format!("--models does not declare {}.", said.join(", nor ")))
 }
 
 /// The catalogue of that file.
@@ -158,7 +190,7 @@ struct Said {
 }
 
 /// Rows of the decided calls whose outcome is known, by task type and in all.
-fn happened(log: &Log, dataset: &str, listing: &mut Listing) {
+fn happened(log: &Log, dataset: &str, only: Option<&str>, listing: &mut Listing) {
     let mut all = Tally::default();
     log.recorded.values().for_each(|tally| all.add(tally));
     let of = |tally: &Tally| {
@@ -176,14 +208,16 @@ fn happened(log: &Log, dataset: &str, listing: &mut Listing) {
             ..Said::default()
         }
     };
-    for (task, tally) in &log.recorded {
+    for (task, tally) in log.recorded.iter().filter(|(task, _)| only.is_none_or(|only| only == *task)) {
         listing.push(cells(dataset, Some(task), (RECORDED, "as it was"), None, of(tally)));
     }
-    listing.push(cells(dataset, None, (RECORDED, "as it was"), None, of(&all)));
+    if only.is_none() {
+        listing.push(cells(dataset, None, (RECORDED, "as it was"), None, of(&all)));
+    }
 }
 
 /// The row of a policy, or (without repetitions) of what really happened in the same draws.
-fn row(dataset: &str, name: &str, of: &Relived, repetitions: Option<u32>) -> Vec<Cell> {
+fn row(dataset: &str, task: Option<&str>, name: &str, of: &Relived, repetitions: Option<u32>) -> Vec<Cell> {
     let (weighted, was) = (&of.weighted, &of.robust.observed);
     let estimates = |of: &SelfNormalised| [of.success_rate, of.cost_per_call_usd, of.cost_per_success_usd];
     let really = [was.success_rate, was.cost_per_call_usd, was.cost_per_success_usd];
@@ -210,7 +244,7 @@ fn row(dataset: &str, name: &str, of: &Relived, repetitions: Option<u32>) -> Vec
         ..Said::default()
     };
     let shown = if is_policy { name } else { "as it was, drawn" };
-    cells(dataset, None, (name, shown), repetitions, said)
+    cells(dataset, task, (name, shown), repetitions, said)
 }
 
 fn cells(
@@ -265,7 +299,7 @@ fn beneath(
     log: &Log,
     observed: &Relived,
     found: &[(String, Relived)],
-    repetitions: u32,
+    args: &ReplayArgs,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     for (name, of) in found {
@@ -278,15 +312,27 @@ fn beneath(
     }
     let left_out = left_out(&log.left_out.into());
     let left_out = if left_out.is_empty() { "none".to_owned() } else { left_out };
+    let lives = match args.shuffles {
+        1 => "are those of one life".to_owned(),
+        n => format!("are means of {n} lives"),
+    };
+    let of_all = if args.task.is_some() { ", of all task types" } else { "" };
     writeln!(
         out,
         "\nAs it was: decided calls whose outcome is known. Policies are estimated from {} with the calls that kept them ({}); the \
-         router's figures are means of {repetitions} lives. Decisions left out: {left_out}.",
+         router's figures {lives}. Decisions left out{of_all}: {left_out}.",
         many(observed.draws, "draw"),
         many(log.kept, "later decision"),
     )?;
     if log.left_out.unknown_settings > 0 {
         writeln!(out, "--models gives the catalogue that decided before the first one in the files.")?;
+    }
+    if args.task.is_none() && log.tasks.len() > 1 {
+        writeln!(
+            out,
+            "Policies are estimated over all task types together, so a last fifth may have another mix of them than the whole: \
+             --task NAME tells one apart."
+        )?;
     }
     writeln!(out, "{LIMITS}")?;
     Ok(())
@@ -295,6 +341,7 @@ fn beneath(
 /// What a replay of a ledger can say and what not.
 const LIMITS: &str = "Every decision is decided again at its time among those who could be chosen then, and what came of the \
     call is known only where the policy takes the model that really served: such calls stand for all, weighted by the inverse of \
-    the router's own chance of that choice (Worth: how many draws of the policy itself they are worth).\nA router that learns \
+    the router's own chance of that choice (Worth: how many draws of the policy itself they are worth by these weights; `whatif` weighs by what suits its doubly robust \
+    figures, and its Worth is usually more).\nA router that learns \
     here is told of those calls alone, so it learns more slowly than a daemon would (Li, Chu, Langford and Wang 2011), most of \
     all from a ledger that seldom tried the others: look at the last fifth, and ask `whatif` for rules without learning.";

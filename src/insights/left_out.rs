@@ -62,6 +62,17 @@ impl LeftOut {
     /// Why there is no draw to rest on although these decisions were made, and what to do about what kept out most of them.
     #[must_use]
     pub fn sentence(&self) -> String {
+        self.told("was made in the window", "look further back", "look less far back")
+    }
+
+    /// The same of a record in files, which has no window.
+    #[must_use]
+    pub fn sentence_of_a_record(&self) -> String {
+        self.told("is in the files", "export from further back", "give the catalogue that decided them (`--models`)")
+    }
+
+    /// With where nothing was found, and what to do about decisions whose beginning or whose catalogue is not at hand.
+    fn told(&self, nowhere: &str, further: &str, gone: &str) -> String {
         let Self { pinned, held_out, observed, irreversible, one_candidate, earlier_draw, .. } = *self;
         let Self { retries, without_outcome, not_on_offer, unknown_settings, .. } = *self;
         let other = self.not_drawn.saturating_sub(pinned + held_out + observed + irreversible);
@@ -72,15 +83,15 @@ impl LeftOut {
             (held_out, "held out with their goal", "hold out a smaller share, so that the router serves the others"),
             (irreversible, "irreversible", "only steps that can be undone are left to chance"),
             (one_candidate, "with one candidate", "give the task type a second candidate"),
-            (earlier_draw, "that kept a draw from before the window", "look further back"),
-            (retries, "for retries", "look further back"),
+            (earlier_draw, "that kept a draw from before the window", further),
+            (retries, "for retries", further),
             (not_on_offer, "where its models were not on offer", "ask about models that are candidates there"),
-            (unknown_settings, "by a catalogue that is gone", "look less far back"),
+            (unknown_settings, "by a catalogue that is gone", gone),
             (other, "past the cap of names", "ask for another task type"),
         ];
         let all: u64 = reasons.iter().map(|(number, ..)| number).sum();
         let Some((_, _, advice)) = reasons.iter().rev().max_by_key(|(number, ..)| number).filter(|_| all > 0) else {
-            return "no decision that names a model was made in the window; look further back".to_owned();
+            return format!("no decision that names a model {nowhere}; {further}");
         };
         let found = reasons.iter().filter(|(number, ..)| *number > 0);
         let found: Vec<String> = found.map(|(number, why, _)| format!("{number} {why}")).collect();
@@ -110,6 +121,10 @@ mod tests {
                     4 held out with their goal, 2 that kept a draw from before the window, 1 past the cap of names; ask \
                     without naming the model, so that the router may choose";
         assert_eq!(of.sentence(), said);
+        let gone = LeftOut { unknown_settings: 3, ..LeftOut::default() };
+        assert!(gone.sentence().ends_with("3 by a catalogue that is gone; look less far back"));
+        let record = gone.sentence_of_a_record();
+        assert!(record.ends_with("gone; give the catalogue that decided them (`--models`)"), "{record}");
         let one = LeftOut { without_outcome: 1, ..LeftOut::default() };
         assert!(one.sentence().contains("1 decision is on record, 1 without a known outcome; report the outcomes"));
         let none = "no decision that names a model was made in the window; look further back";

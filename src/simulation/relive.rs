@@ -97,6 +97,15 @@ impl<'l> Relive<'l> {
         Self { log, contests }
     }
 
+    /// Of the draws only those of that task type count; routers live through the others all the same. `None`: there is no such one.
+    #[must_use]
+    pub fn at(mut self, task: &str) -> Option<Self> {
+        let id = self.log.tasks.iter().find(|of| of.name == task)?.id;
+        let others = self.contests.iter_mut().zip(&self.log.draws).filter(|(_, of)| of.draw.task != id);
+        others.for_each(|(contest, _)| *contest = None);
+        Some(self)
+    }
+
     /// Every model that competed in a draw that counts, by name.
     #[must_use]
     pub fn models(&self) -> BTreeSet<&'l str> {
@@ -165,7 +174,7 @@ impl<'l> Relive<'l> {
         let robust = evaluate(&samples);
         let mut weighted = self_normalised(&samples);
         if samples.is_empty() {
-            weighted.refused = Some(LeftOut { not_on_offer, ..self.log.left_out }.sentence());
+            weighted.refused = Some(LeftOut { not_on_offer, ..self.log.left_out }.sentence_of_a_record());
         }
         Relived {
             draws: robust.draws,

@@ -108,9 +108,10 @@ fn a_table_without_some_costs_or_rows_says_so_and_models_are_named() {
     assert!(text.contains("Not every cost is known of uniform (t), always=dear (t): "), "{text}");
     assert!(text.contains("t: no row of cheap for 1 of 300 queries"), "{text}");
     assert!(text.contains("\nOne pass, ") && text.contains(" Cost known "), "{text}");
-    for (flag, named, say) in
-        [("--policy", "always=m/nosuch", "`always=m/nosuch`: no model `m/nosuch` in t; there are cheap, dear")]
-    {
+    for (flag, named, say) in [
+        ("--policy", "always=m/nosuch", "`always=m/nosuch`: no model `m/nosuch` in t; there are cheap, dear"),
+        ("--task", "easy", "--task is for ledgers"),
+    ] {
         let refused = home.command(&["replay", "t.csv", flag, named]).output().unwrap();
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!((refused.status.code(), said.contains(say)), (Some(2), true), "{said}");

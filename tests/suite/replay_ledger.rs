@@ -24,6 +24,23 @@ candidates = ["openai/gpt-4o", "openai/gpt-4o-mini"]
 exploration_floor = 0.5
 "#;
 
+/// A catalogue that knows nothing of the record.
+const OTHER: &str = r#"
+schema = 1
+[[model]]
+id = "acme/one"
+limit = { context = 8_000, output = 4_096 }
+source = "test"
+[[model.price]]
+from = 2024-01-01
+unit = "usd_per_mtok"
+input = "1"
+output = "2"
+[[task]]
+id = "elsewhere"
+candidates = ["acme/one"]
+"#;
+
 /// Budgets that never refuse, so that calls are booked and alerts raised.
 const SETTINGS: &str = r#"
 [[budget]]
@@ -199,6 +216,7 @@ async fn people_read_what_a_replayed_ledger_can_say_and_mistakes_by_line() {
     assert!(lines[4].contains("as it was, drawn") && lines[5].contains("default"), "{text}");
     assert!(text.contains("Decisions left out: 30 pinned, 40 with one candidate, "), "{text}");
     assert!(text.contains("learns more slowly than a daemon would"), "{text}");
+    assert!(text.contains("are means of 2 lives") && text.contains("--task NAME tells one apart"), "{text}");
     let figures: Vec<Value> = serde_json::from_str(&read(&dir, "left/figures.json")).unwrap();
     assert_eq!(figures.len(), 6);
     assert!(read(&dir, "left/quality_cost_all.svg").contains("tolerance=0.05"));
@@ -218,6 +236,12 @@ async fn people_read_what_a_replayed_ledger_can_say_and_mistakes_by_line() {
         (&["replay", "all.jsonl", "t.csv"], 2, "replayed apart".to_owned()),
         (&["replay", "all.jsonl", "--policy", "oracle"], 2, "no policy `oracle` for a ledger".to_owned()),
         (&["replay", "all.jsonl", "--policy", "always=o9"], 2, "no such model".to_owned()),
+        (&["replay", "all.jsonl", "--policy", "always:o9"], 2, "`always=o9`: no such model".to_owned()),
+        (
+            &["replay", "all.jsonl", "--task", "rooted"],
+            2,
+            "no task type `rooted` in this ledger; there are ".to_owned(),
+        ),
         (&["replay", "all.jsonl", "--passes", "2"], 2, "for tables".to_owned()),
     ] {
         let refused = home.command(words).output().unwrap();
@@ -225,11 +249,32 @@ async fn people_read_what_a_replayed_ledger_can_say_and_mistakes_by_line() {
         assert_eq!((refused.status.code(), said.contains(&say)), (Some(code), true), "{words:?}: {said}");
     }
 
+    let of_task = ["replay", "all.jsonl", "--shuffles", "1", "--policy", "uniform", "--task", "routed"];
+    let found = rows(&home, &[&of_task[..], &["--format", "json"]].concat());
+    assert!(found.iter().all(|row| row["task_type"] == "routed"), "{found:?}");
+    let without = rows(&home, &["replay", "all.jsonl", "--policy", "uniform", "--format", "json"]);
+    assert_eq!(row(&found, "uniform", "routed")["draws"], row(&without, "uniform", "")["draws"], "all draws are of it");
+    let text = printed(&home, &of_task);
+    assert!(text.contains("are those of one life. Decisions left out, of all task types: 30 pinned"), "{text}");
+    let found = rows(&home, &["replay", "all.jsonl", "--policy", "uniform", "--task", "general", "--format", "json"]);
+    assert_eq!(row(&found, "uniform", "general")["draws"], 0, "it has one candidate");
+
+    fs::write(dir.join("other.toml"), OTHER).unwrap();
+    let other = ["replay", "all.jsonl", "--shuffles", "1", "--policy", "default", "--models"];
+    let text = printed(&home, &[&other[..], &["other.toml"]].concat());
+    let say = "--models does not declare the task types routed, general (they are decided by the settings as shipped), nor the \
+               models openai/gpt-4o, openai/gpt-4o-mini ";
+    assert!(text.contains(say), "{text}");
+    let models = home.models();
+    let text = printed(&home, &[&other[..], &[models.to_str().unwrap()]].concat());
+    assert!(!text.contains("does not declare"), "{text}");
+
     // The second half alone: its names stand in its lines, its catalogue has to be given.
     let alone = ["replay", "b.jsonl.gz", "--shuffles", "2", "--format", "json", "--policy", "uniform"];
     let found = rows(&home, &alone);
     assert_eq!((&row(&found, "uniform", "")["draws"], &found[0]["task_type"]), (&json!(0), &json!("general")));
-    let models = home.models();
+    let said = found.iter().find(|row| row["policy"] == "uniform").unwrap()["refused"].as_str().unwrap();
+    assert!(said.ends_with("; give the catalogue that decided them (`--models`)"), "{said}");
     let given = [&alone[..], &["--models", models.to_str().unwrap()]].concat();
     let draws = row(&rows(&home, &given), "uniform", "")["draws"].as_u64().unwrap();
     assert!((120..240).contains(&draws), "{draws}");
