@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use oddsmaker::wire::pb;
@@ -70,9 +71,12 @@ impl Drop for SmallDisk {
     }
 }
 
-/// One outcome; whether it was acknowledged.
+/// One outcome, of a goal of its own, so that the store grows with each; whether it was acknowledged.
 async fn sent(router: &mut Router) -> Result<(), tonic::Status> {
-    router.record_outcome(elsewhere("single", "gpt-4o", true)).await.map(drop)
+    static GOALS: AtomicU64 = AtomicU64::new(0);
+    let goal_id = Some(format!("goal-{}", GOALS.fetch_add(1, Ordering::Relaxed)));
+    let outcome = pb::RecordOutcomeRequest { goal_id, ..elsewhere("single", "gpt-4o", true) };
+    router.record_outcome(outcome).await.map(drop)
 }
 
 /// Sends until one is refused with a message that says `why`; returns how many were acknowledged before.
