@@ -387,6 +387,10 @@ impl History {
     /// Forgets the blocks before the one that begins at `from`; all of them where none does.
     pub fn keep_from(&mut self, from: CallNo) {
         self.blocks.retain(|b| b.from >= from);
+        if self.blocks.is_empty() {
+            // As it is stored: what comes next is the first there is.
+            self.newest = Newest::default();
+        }
     }
 
     fn open(&mut self, lesson: &Lesson) {

@@ -92,3 +92,14 @@ fn an_outcome_dated_far_back_makes_nothing_before_it_older_among_the_first() {
     let (won, lost) = history.weighed(&memory, now, 10);
     assert!((9.0..=10.0).contains(&won) && lost == 0.0, "{won} of ten successes, nine of them told just now");
 }
+
+/// A cell is stored without what its history was before a reset, and a restart must not change what it learns next.
+#[test]
+fn an_emptied_history_is_as_one_that_never_was() {
+    let mut history = History::default();
+    (1..=9).for_each(|call| history.change(&lesson(call, 60 * DAY_MS, true), true));
+    history.keep_from(CallNo(10));
+    assert_eq!(history, History::default());
+    history.change(&lesson(10, 50 * DAY_MS, true), true);
+    assert_eq!(history.blocks()[0].since, UnixMillis(50 * DAY_MS));
+}
