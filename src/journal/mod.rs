@@ -59,6 +59,7 @@ mod tests;
 pub use error::JournalError;
 pub use options::JournalOptions;
 pub use pack::{PackedSegment, Packing};
+pub(crate) use packed::inflated;
 pub use queue::CommitWaiter;
 pub use reader::{Entries, Entry, JournalReader};
 pub use recover::OpenReport;

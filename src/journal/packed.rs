@@ -167,7 +167,8 @@ impl Packed {
     }
 }
 
-fn inflated(packed: &[u8], bytes: usize) -> Option<Vec<u8>> {
+/// What was deflated to `packed`, of exactly so many bytes; `None`: it is not that.
+pub(crate) fn inflated(packed: &[u8], bytes: usize) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(bytes);
     let done = Decompress::new(false).decompress_vec(packed, &mut plain, FlushDecompress::Finish);
     (plain.len() == bytes && matches!(done, Ok(Status::StreamEnd))).then_some(plain)

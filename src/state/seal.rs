@@ -4,11 +4,12 @@
 
 use std::cell::RefCell;
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Compress, Compression, FlushCompress, Status};
 use prost::Message;
 
 use super::error::StoreError;
 use crate::journal::codec::{self, CodecError, VERSION};
+use crate::journal::inflated;
 
 const CRC: usize = 4;
 
@@ -69,20 +70,18 @@ pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), StoreError> {
 /// The message stored as `value` under `key`.
 pub(super) fn unseal<M: Message + Default>(key: &[u8], value: &[u8]) -> Result<M, StoreError> {
     let message = match sealed(key, value)? {
-        [DEFLATED, rest @ ..] => M::decode(&inflated(rest)?[..]),
+        [DEFLATED, rest @ ..] => M::decode(&plain(rest)?[..]),
         plain => M::decode(codec::message(plain)?),
     };
     message.map_err(|e| CodecError::Malformed(e.to_string()).into())
 }
 
-fn inflated(rest: &[u8]) -> Result<Vec<u8>, StoreError> {
+fn plain(rest: &[u8]) -> Result<Vec<u8>, StoreError> {
     let broken = || StoreError::broken("a deflated record does not have its length");
     let (length, packed) = rest.split_first_chunk().ok_or_else(broken)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= LONGEST);
     let length = length.ok_or_else(broken)?;
-    let mut plain = Vec::with_capacity(length);
-    let done = Decompress::new(false).decompress_vec(packed, &mut plain, FlushDecompress::Finish);
-    if plain.len() == length && matches!(done, Ok(Status::StreamEnd)) { Ok(plain) } else { Err(broken()) }
+    inflated(packed, length).ok_or_else(broken)
 }
 
 /// A record's share in the sum that tells whether any is missing: additive, so that records can come and go.

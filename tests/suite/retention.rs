@@ -60,6 +60,20 @@ fn made_older_in(home: &Home, days: i64, options: JournalOptions) -> Vec<Event> 
     events
 }
 
+/// A hundred calls with outcomes, so many days ago, in a record of several segments; returns the facts.
+async fn hundred_calls_in_small_segments(home: &Home, days: i64) -> Vec<Event> {
+    let daemon = home.start();
+    let mut router = daemon.router().await;
+    for number in 0..100_u32 {
+        let (_, id) = decide(&mut router, in_goal("triage", &format!("t{}", number / 4), "classify")).await;
+        record(&mut router, costing(&id, number % 3 != 0, f64::from(number) / 1e4)).await;
+    }
+    assert!(daemon.stop().await.0.success());
+    let usual = JournalOptions::default();
+    let small = JournalOptions { segment_bytes: 4 << 10, headroom_bytes: 1 << 10, frame_bytes: 1 << 10, ..usual };
+    made_older_in(home, days, small)
+}
+
 /// The id of the first decision of these facts.
 fn decision_id(events: &[Event]) -> String {
     let decided = events.iter().find_map(|event| match &event.body {
@@ -140,16 +154,7 @@ fn of_kind(home: &Home, end: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_record_of_dropped_detail_gives_way_to_a_snapshot() {
     let home = Home::seeded(&catalogues::usual(), SEED);
-    let daemon = home.start();
-    let mut router = daemon.router().await;
-    for number in 0..100_u32 {
-        let (_, id) = decide(&mut router, in_goal("triage", &format!("t{}", number / 4), "classify")).await;
-        record(&mut router, costing(&id, number % 3 != 0, f64::from(number) / 1e4)).await;
-    }
-    assert!(daemon.stop().await.0.success());
-    let usual = JournalOptions::default();
-    let small = JournalOptions { segment_bytes: 4 << 10, headroom_bytes: 1 << 10, frame_bytes: 1 << 10, ..usual };
-    let events = made_older_in(&home, 40, small).len();
+    let events = hundred_calls_in_small_segments(&home, 40).await.len();
     let before = of_kind(&home, ".seg").len();
     assert!(before > 3, "{before}");
 
@@ -208,16 +213,7 @@ async fn the_record_of_dropped_detail_gives_way_to_a_snapshot() {
 #[tokio::test]
 async fn finished_segments_are_packed_beside_requests_and_say_the_same() {
     let home = Home::seeded(&catalogues::usual(), SEED);
-    let daemon = home.start();
-    let mut router = daemon.router().await;
-    for number in 0..100_u32 {
-        let (_, id) = decide(&mut router, in_goal("triage", &format!("t{}", number / 4), "classify")).await;
-        record(&mut router, costing(&id, number % 3 != 0, f64::from(number) / 1e4)).await;
-    }
-    assert!(daemon.stop().await.0.success());
-    let usual = JournalOptions::default();
-    let small = JournalOptions { segment_bytes: 4 << 10, headroom_bytes: 1 << 10, frame_bytes: 1 << 10, ..usual };
-    made_older_in(&home, 0, small);
+    hundred_calls_in_small_segments(&home, 0).await;
     let before = of_kind(&home, ".seg").len();
     assert!(before > 3, "{before}");
     let exported = home.run("export").stdout;
